@@ -1,0 +1,154 @@
+#include "policy/link_model.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "core/check.h"
+
+namespace residency {
+namespace {
+
+// What is believed of a link before anything has used it: cautious for today's hardware.
+struct Prior {
+  double bytes_per_us;
+  double latency_us;
+};
+constexpr Prior PriorOf(LinkKind kind) {
+  constexpr Prior kPriors[] = {
+      /* kFileToDram */ {1000, 200}, /* kGenerate */ {4000, 20},
+      /* kNvmeToDram */ {2000, 150}, /* kDramToNvme */ {1000, 200},
+      /* kDramToHbm */ {8000, 20},   /* kHbmToDram */ {8000, 20},
+  };
+  return kPriors[static_cast<int>(kind)];
+}
+
+// A measurement of this many bytes counts as much as everything before it: small transfers, which
+// measure latency more than bandwidth, say little.
+constexpr double kHalfWeightBytes = 32.0 * (1 << 20);
+// Of one latency sample.
+constexpr double kLatencyWeight = 0.125;
+
+}  // namespace
+
+LinkModel::LinkModel(std::vector<Link> links) : links_(std::move(links)) {
+  for (size_t i = 0; i < links_.size(); ++i) {
+    RESIDENCY_CHECK(links_[i].id.value() == i, "links must be numbered in order");
+    Figures figures;
+    figures.bytes_per_us = PriorOf(links_[i].kind).bytes_per_us;
+    figures.latency_us = PriorOf(links_[i].kind).latency_us;
+    figures_.push_back(figures);
+  }
+}
+
+LinkId LinkModel::Find(LinkKind kind, PoolId pool) const {
+  for (const Link& link : links_) {
+    if (link.kind == kind && link.pool == pool) return link.id;
+  }
+  RESIDENCY_CHECK(false, "a move between pools that no link joins");
+}
+
+LinkModel::Path LinkModel::CopyPath(End from, End to) const {
+  Path path;
+  // Within host memory, or within one device, no link is used.
+  if (from.tier != Tier::kNvme && from.tier == to.tier && from.pool == to.pool) return path;
+  if (from.tier == Tier::kNvme) path.push_back(Find(LinkKind::kNvmeToDram, from.pool));
+  if (from.tier == Tier::kHbm) path.push_back(Find(LinkKind::kHbmToDram, from.pool));
+  if (to.tier == Tier::kNvme) path.push_back(Find(LinkKind::kDramToNvme, to.pool));
+  if (to.tier == Tier::kHbm) path.push_back(Find(LinkKind::kDramToHbm, to.pool));
+  return path;
+}
+
+LinkModel::Path LinkModel::FilePath(End to) const {
+  Path path = CopyPath({Tier::kDram, PoolId()}, to);
+  path.insert(path.begin(), Find(LinkKind::kFileToDram, PoolId()));
+  return path;
+}
+
+LinkModel::Path LinkModel::GeneratePath(End to) const {
+  Path path = CopyPath({Tier::kDram, PoolId()}, to);
+  path.insert(path.begin(), Find(LinkKind::kGenerate, PoolId()));
+  return path;
+}
+
+void LinkModel::OnStarted(const Path& path, LinkClass cls, Bytes bytes) {
+  for (const LinkId link : path) {
+    figures_[link.value()].queued_bytes[static_cast<int>(cls)] += bytes.count();
+  }
+}
+
+void LinkModel::OnEnded(const Path& path, LinkClass cls, Bytes bytes) {
+  for (const LinkId link : path) {
+    uint64_t& queued = figures_[link.value()].queued_bytes[static_cast<int>(cls)];
+    queued -= std::min(queued, bytes.count());
+  }
+}
+
+void LinkModel::OnReclassified(const Path& path, LinkClass from, LinkClass to, Bytes bytes) {
+  OnEnded(path, from, bytes);
+  OnStarted(path, to, bytes);
+}
+
+void LinkModel::OnMeasured(const LinkUse& use) {
+  if (!use.link.valid() || use.link.value() >= figures_.size()) return;
+  Figures& figures = figures_[use.link.value()];
+  const int cls = static_cast<int>(use.cls);
+  figures.moved_bytes[cls] += use.bytes;
+  if (use.busy_us > 0) figures.busy_seconds[cls] += static_cast<double>(use.busy_us) * 1e-6;
+  if (use.bytes > 0 && use.busy_us > 0) {
+    const double bytes = static_cast<double>(use.bytes);
+    const double weight = 1 - std::exp2(-bytes / kHalfWeightBytes);
+    const double measured = bytes / static_cast<double>(use.busy_us);
+    figures.bytes_per_us += weight * (measured - figures.bytes_per_us);
+    figures.measured = true;
+  }
+  if (use.latency_us > 0) {
+    figures.latency_us +=
+        kLatencyWeight * (static_cast<double>(use.latency_us) - figures.latency_us);
+  }
+}
+
+double LinkModel::UnloadedUs(const Path& path, Bytes bytes) const {
+  double latency = 0;
+  double slowest = 0;
+  for (const LinkId link : path) {
+    const Figures& figures = figures_[link.value()];
+    latency += figures.latency_us;
+    slowest = std::max(slowest, static_cast<double>(bytes.count()) / figures.bytes_per_us);
+  }
+  return latency + slowest;
+}
+
+double LinkModel::EstimateUs(const Path& path, Bytes bytes, LinkClass cls) const {
+  double latency = 0;
+  double slowest = 0;
+  for (const LinkId link : path) {
+    const Figures& figures = figures_[link.value()];
+    uint64_t ahead = 0;
+    for (int c = 0; c <= static_cast<int>(cls); ++c) ahead += figures.queued_bytes[c];
+    latency += figures.latency_us;
+    slowest = std::max(slowest, static_cast<double>(ahead + bytes.count()) / figures.bytes_per_us);
+  }
+  return latency + slowest;
+}
+
+double LinkModel::BacklogSeconds(const Path& path) const {
+  double most = 0;
+  for (const LinkId link : path) {
+    const Figures& figures = figures_[link.value()];
+    uint64_t background = 0;
+    for (int c = static_cast<int>(LinkClass::kDemand) + 1; c < kLinkClassCount; ++c) {
+      background += figures.queued_bytes[c];
+    }
+    most = std::max(most, static_cast<double>(background) / figures.bytes_per_us * 1e-6);
+  }
+  return most;
+}
+
+bool LinkModel::Idle(const Path& path) const {
+  return std::all_of(path.begin(), path.end(), [&](LinkId link) {
+    const auto& queued = figures_[link.value()].queued_bytes;
+    return std::all_of(queued.begin(), queued.end(), [](uint64_t bytes) { return bytes == 0; });
+  });
+}
+
+}  // namespace residency

@@ -1,0 +1,67 @@
+// Makes room: lets the lowest K of a pool go, copy by copy, asking cached leases back first.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "policy/controller_state.h"
+#include "policy/lease_book.h"
+#include "policy/moves.h"
+#include "policy/scoring.h"
+#include "policy/vetting.h"
+
+namespace residency {
+
+class Room {
+ public:
+  Room(ControllerState& state, Scoring& scoring, Vetting& vetting, Moves& moves, LeaseBook& leases)
+      : s_(state), scoring_(scoring), vetting_(vetting), moves_(moves), leases_(leases) {}
+
+  struct Want {
+    PoolId pool;
+    DomainId domain;
+    Bytes total;    // of all that is to come
+    Bytes largest;  // one run of at least this
+    Purpose purpose = Purpose::kDemand;
+    BlockId competing;                         // for whom
+    double k_limit = 0;                        // background: only victims whose key is below this
+    std::function<bool(BlockId)> untouchable;  // wanted by somebody who came first
+  };
+  // Drops and recalls what it takes. True if nothing more is needed than to wait for what is on its
+  // way out; false if the room can't be had now.
+  bool Make(const Want& want);
+
+  // Asks leases back ahead of need, so that a demand finds copies that can be dropped at once: at
+  // least the demand reserve, or twice the largest declared batch, free or unleased.
+  void KeepHeadroom(PoolId pool);
+  // Recomputes below which K protection is lost because protected bytes exceed their share.
+  void RefreshProtection(PoolId pool);
+
+ private:
+  struct Progress {
+    Bytes coming;
+    std::vector<Extent> freed;
+  };
+  bool Enough(const Want& want, const Progress& progress) const;
+  // Which copies to look at, and whether a sensitive one is protected.
+  struct Pass {
+    bool unleased = false;
+    bool recalled = false;  // leased, and every lease asked back already
+    bool leased = false;
+    bool protect = true;
+  };
+  // True when that is enough.
+  bool TakeVictims(const Want& want, Pass pass, const std::vector<SlotId>& candidates,
+                   Progress& progress);
+  // Adds to `progress` if the copy goes or its leases were asked back.
+  void TakeVictim(const Want& want, SlotId slot, bool protect, Progress& progress);
+
+  ControllerState& s_;
+  Scoring& scoring_;
+  Vetting& vetting_;
+  Moves& moves_;
+  LeaseBook& leases_;
+};
+
+}  // namespace residency

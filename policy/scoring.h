@@ -1,0 +1,53 @@
+// Scores blocks and copies with what is known now, and keeps the victim orders in step.
+#pragma once
+
+#include "policy/controller_state.h"
+#include "policy/scorer.h"
+
+namespace residency {
+
+// What it costs to lose a copy that nothing can bring back.
+inline constexpr double kIrreplaceableUs = 60e6;
+
+class Scoring {
+ public:
+  explicit Scoring(ControllerState& state) : s_(state) {}
+
+  // Where a block is used best: the roomiest HBM pool, or DRAM on a node without HBM; none without
+  // either.
+  PoolId HottestPool() const {
+    const PoolId hbm = s_.RoomiestPool(Tier::kHbm);
+    return hbm.valid() ? hbm : s_.RoomiestPool(Tier::kDram);
+  }
+  double ActivityOf(ModelId model) const;
+  Terms TermsOf(BlockId block) const;
+  // What bringing the block to this pool is worth (R), and what keeping it there would be (K).
+  Score ScoreMove(BlockId block, PoolId to, LinkClass cls) const;
+  // What keeping this copy is worth: its K; R speaks of bringing it back as demand.
+  Score ScoreCopy(SlotId slot) const;
+  // The copy's key in its pool's victim order: K, lowered while a hotter copy shadows it.
+  double OrderKey(SlotId slot, const Score& score) const;
+  // S = lambda + (1 - lambda)·rho: how surely the block is used, soon or later; what prefetch
+  // compares.
+  static double UseLikelihood(const Terms& terms) {
+    return terms.lambda + (1 - terms.lambda) * terms.rho;
+  }
+
+  // Rescores the block's copies and moves them to their places.
+  void Refresh(BlockId block);
+  void RefreshLayer(ModelId model, int32_t layer);
+
+  // Links from where the block would come; `besides` is a copy to look past. Empty if there is no
+  // source.
+  LinkModel::Path PathTo(BlockId block, PoolId to, SlotId besides = SlotId()) const;
+  LinkModel::Path PathOf(const TransferSpec& spec) const;
+
+ private:
+  double RestoreUs(const Block& block, const Copy& copy, SlotId slot) const;
+  LinkModel::End EndOf(PoolId pool) const;
+  LinkModel::Path RecipePath(const Recipe& recipe, PoolId to) const;
+
+  ControllerState& s_;
+};
+
+}  // namespace residency
