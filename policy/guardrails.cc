@@ -5,6 +5,8 @@ namespace {
 
 using enum ResidencyState;
 
+bool IsHbm(ResidencyState state) { return state <= ResidencyState::kS2CompressedHbm; }
+
 bool Background(const MoveFacts& facts) { return facts.purpose == Purpose::kBackground; }
 
 bool Leased(const MoveFacts& facts, const PolicyConfig&) { return facts.dropping && facts.leased; }
@@ -36,8 +38,12 @@ bool MinResidency(const MoveFacts& facts, const PolicyConfig& config) {
   return facts.dropping && Background(facts) && facts.resident_for < config.min_residency;
 }
 
+// Only what goes in and out of HBM thrashes: a colder copy added below is the cure.
 bool Thrash(const MoveFacts& facts, const PolicyConfig& config) {
-  return Background(facts) && facts.recent_round_trips >= config.thrash_limit;
+  const bool enters_hbm = facts.adding && facts.to < facts.from && IsHbm(facts.to);
+  const bool leaves_hbm = facts.dropping && IsHbm(facts.from);
+  return Background(facts) && (enters_hbm || leaves_hbm) &&
+         facts.recent_round_trips >= config.thrash_limit;
 }
 
 bool Bandwidth(const MoveFacts& facts, const PolicyConfig& config) {

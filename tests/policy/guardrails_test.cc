@@ -116,6 +116,21 @@ TEST(GuardrailsTest, DemandIsNotHeldUpByWhatProtectsTheBackground) {
   }
 }
 
+TEST(GuardrailsTest, StagingIsNoThrashing) {
+  MoveFacts facts = Harmless();
+  facts.recent_round_trips = 100;
+  facts.dropping = false;
+  facts.adding = true;
+  facts.from = ResidencyState::kS0FullHbm;
+  facts.to = ResidencyState::kS0FullHbm;  // a copy below: the state stays
+  EXPECT_EQ(Veto(facts, PolicyConfig()), std::nullopt);
+  facts.from = ResidencyState::kS4Nvme;
+  facts.to = ResidencyState::kS3Dram;
+  EXPECT_EQ(Veto(facts, PolicyConfig()), std::nullopt);
+  facts.to = ResidencyState::kS0FullHbm;
+  EXPECT_EQ(Veto(facts, PolicyConfig()), VetoReason::kThrash);
+}
+
 TEST(GuardrailsTest, TheLimitOfTransitionsIsOneOfTheBackground) {
   const PolicyConfig config;
   MoveFacts facts = Harmless();

@@ -17,13 +17,6 @@ namespace {
 
 SessionId SessionOf(const std::string& word) { return SessionId(std::stoull(word)); }
 
-Micros Duration(const std::string& text) {
-  const double number = std::stod(text);
-  if (absl::EndsWith(text, "us")) return Micros(static_cast<int64_t>(number));
-  if (absl::EndsWith(text, "ms")) return Micros(static_cast<int64_t>(number * 1e3));
-  return Micros(static_cast<int64_t>(number * 1e6));
-}
-
 Bytes Size(const std::string& text) { return ParseBytes(text).value(); }
 
 AcceptMask Accept(const std::string& word) {
@@ -56,6 +49,13 @@ Recipe RecipeOf(const std::string& word, int number, Bytes bytes) {
 }
 
 }  // namespace
+
+Micros Transcript::Duration(const std::string& text) {
+  const double number = std::stod(text);
+  if (absl::EndsWith(text, "us")) return Micros(static_cast<int64_t>(number));
+  if (absl::EndsWith(text, "ms")) return Micros(static_cast<int64_t>(number * 1e3));
+  return Micros(static_cast<int64_t>(number * 1e6));
+}
 
 const std::string& Transcript::Line::word(size_t i) const {
   static const std::string kNone;

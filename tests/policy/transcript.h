@@ -81,6 +81,8 @@ class Transcript {
   std::vector<std::string> Names(const std::vector<std::string>& words, size_t from) const;
   std::vector<BlockId> BlocksOf(const std::vector<std::string>& words, size_t from) const;
   ModelId ModelOf(const std::string& name) const;
+  // "50ms", "200us", "1.5s".
+  static Micros Duration(const std::string& text);
 
   FakeNodeOptions options_;
   std::unique_ptr<FakeNode> node_;

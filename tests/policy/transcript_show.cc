@@ -12,13 +12,6 @@
 namespace residency {
 namespace {
 
-Micros Duration(const std::string& text) {
-  const double number = std::stod(text);
-  if (text.ends_with("us")) return Micros(static_cast<int64_t>(number));
-  if (text.ends_with("ms")) return Micros(static_cast<int64_t>(number * 1e3));
-  return Micros(static_cast<int64_t>(number * 1e6));
-}
-
 TransferFailure FailureOf(const std::string& word) {
   if (word == "corrupt") return TransferFailure::kSourceCorrupt;
   if (word == "changed") return TransferFailure::kSourceChanged;
