@@ -247,13 +247,7 @@ void Pool::Free(Extent extent) {
   Vacate(extent);
 }
 
-bool Pool::WouldFit(DomainId domain, Bytes bytes, Purpose purpose,
-                    const std::vector<Extent>& freed) const {
-  const Bytes wanted = Footprint(bytes);
-  Bytes available = free();
-  for (const Extent& extent : freed) available += Bytes(extent.length);
-  const Bytes floor = purpose == Purpose::kDemand ? Bytes() : demand_reserve_;
-  if (wanted + floor > available) return false;
+FreeSpace Pool::UsableSpace(DomainId domain, const std::vector<Extent>& freed) const {
   // Replayed on free space alone: empty and unassigned segments, then the domain's runs in others.
   const DomainId key = KeyOf(domain);
   std::vector<uint64_t> occupied(segments_.size());
@@ -276,7 +270,17 @@ bool Pool::WouldFit(DomainId domain, Bytes bytes, Purpose purpose,
   for (const Extent& extent : freed) {
     if (segments_[SegmentIndex(extent.offset)].domain == key) add_in_occupied(extent);
   }
-  return space.largest() >= wanted.count();
+  return space;
+}
+
+bool Pool::WouldFit(DomainId domain, Bytes bytes, Purpose purpose,
+                    const std::vector<Extent>& freed) const {
+  const Bytes wanted = Footprint(bytes);
+  Bytes available = free();
+  for (const Extent& extent : freed) available += Bytes(extent.length);
+  const Bytes floor = purpose == Purpose::kDemand ? Bytes() : demand_reserve_;
+  if (wanted + floor > available) return false;
+  return UsableSpace(domain, freed).largest() >= wanted.count();
 }
 
 CopyPlace Pool::PlaceOf(Extent extent) const {

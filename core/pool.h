@@ -65,6 +65,9 @@ class Pool {
   // Gives back kept bytes.
   void Free(Extent extent);
 
+  // The runs that this domain could be given if these extents were free as well: empty segments,
+  // and what is free in its own.
+  FreeSpace UsableSpace(DomainId domain, const std::vector<Extent>& freed) const;
   // Whether Reserve would succeed if these extents were free as well.
   bool WouldFit(DomainId domain, Bytes bytes, Purpose purpose,
                 const std::vector<Extent>& freed) const;

@@ -309,6 +309,7 @@ void Acquires::OnAbandoned(const AcquireAbandoned& event) {
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     const bool match = it->second.batch.session == event.session &&
                        it->second.batch.client_request == event.client_request;
+    if (match) s_.ReplyTo(it->second.batch.request, absl::CancelledError("the call was given up"));
     it = match ? Drop(it) : std::next(it);
   }
   const auto it = granted_.find({event.session, event.client_request});

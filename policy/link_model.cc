@@ -1,7 +1,6 @@
 #include "policy/link_model.h"
 
 #include <algorithm>
-#include <cmath>
 
 #include "core/check.h"
 
@@ -22,11 +21,15 @@ constexpr Prior PriorOf(LinkKind kind) {
   return kPriors[static_cast<int>(kind)];
 }
 
-// A measurement of this many bytes counts as much as everything before it: small transfers, which
-// measure latency more than bandwidth, say little.
-constexpr double kHalfWeightBytes = 32.0 * (1 << 20);
+// The prior counts as much as this many bytes measured: a few small transfers, which measure
+// latency more than bandwidth, say little.
+constexpr double kPriorBytes = 32.0 * (1 << 20);
+// What was measured longer ago than this many bytes fades. Long, since K compares copies that were
+// scored at different moments: figures that follow each gust let them change places.
+constexpr double kMemoryBytes = 2048.0 * (1 << 20);
 // Of one latency sample.
-constexpr double kLatencyWeight = 0.125;
+constexpr double kLatencyWeightMin = 1.0 / 256;
+constexpr double kLatencyWeightMax = 1.0 / 8;
 
 }  // namespace
 
@@ -94,16 +97,21 @@ void LinkModel::OnMeasured(const LinkUse& use) {
   const int cls = static_cast<int>(use.cls);
   figures.moved_bytes[cls] += use.bytes;
   if (use.busy_us > 0) figures.busy_seconds[cls] += static_cast<double>(use.busy_us) * 1e-6;
+  double moved = 0;
+  for (const uint64_t bytes : figures.moved_bytes) moved += static_cast<double>(bytes);
+  const double bytes = static_cast<double>(use.bytes);
+  const double weight = bytes / (kPriorBytes + std::min(moved, kMemoryBytes));
   if (use.bytes > 0 && use.busy_us > 0) {
-    const double bytes = static_cast<double>(use.bytes);
-    const double weight = 1 - std::exp2(-bytes / kHalfWeightBytes);
-    const double measured = bytes / static_cast<double>(use.busy_us);
-    figures.bytes_per_us += weight * (measured - figures.bytes_per_us);
+    // Times are averaged, not speeds: what counts is how long the next bytes take.
+    const double us_per_byte = static_cast<double>(use.busy_us) / bytes;
+    const double mean = 1 / figures.bytes_per_us;
+    figures.bytes_per_us = 1 / (mean + weight * (us_per_byte - mean));
     figures.measured = true;
   }
   if (use.latency_us > 0) {
+    const double latency_weight = std::clamp(weight, kLatencyWeightMin, kLatencyWeightMax);
     figures.latency_us +=
-        kLatencyWeight * (static_cast<double>(use.latency_us) - figures.latency_us);
+        latency_weight * (static_cast<double>(use.latency_us) - figures.latency_us);
   }
 }
 

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "policy/window.h"
+
 namespace residency {
 namespace {
 
@@ -46,6 +48,53 @@ void Room::TakeVictim(const Want& want, SlotId slot, bool protect, Progress& pro
   }
   progress.coming += Bytes(copy.length);
   progress.freed.push_back(copy.extent());
+  progress.taken.insert(slot);
+}
+
+bool Room::Suits(const Want& want, const Pass& pass, SlotId slot) const {
+  const Copy& copy = s_.table.copy(slot);
+  if (copy.status != CopyStatus::kLive) return false;
+  if (want.untouchable && want.untouchable(copy.block)) return false;
+  if (copy.leases == 0) return pass.unleased;
+  return leases_.Recalled(slot) ? pass.recalled : pass.leased;
+}
+
+bool Room::TakeVictims(const Want& want, Pass pass, const std::vector<SlotId>& candidates,
+                       Progress& progress) {
+  for (const SlotId slot : candidates) {
+    if (progress.taken.contains(slot) || !Suits(want, pass, slot)) continue;
+    TakeVictim(want, slot, pass.protect, progress);
+    if (Enough(want, progress)) return true;
+  }
+  return false;
+}
+
+bool Room::TakeWindow(const Want& want, Pass pass, const std::vector<SlotId>& candidates,
+                      Progress& progress) {
+  const Pool& pool = s_.table.pool(want.pool);
+  const FreeSpace space = pool.UsableSpace(want.domain, progress.freed);
+  const uint64_t length = pool.Footprint(want.largest).count();
+  if (space.largest() >= length) return true;
+  std::vector<WindowCell> cells;
+  for (const auto& [offset, run] : space.runs()) cells.push_back({{offset, run}, 0, SlotId()});
+  for (const SlotId slot : candidates) {
+    if (progress.taken.contains(slot) || !Suits(want, pass, slot)) continue;
+    const Copy& copy = s_.table.copy(slot);
+    if (pool.options().domain_segments && s_.table.block(copy.block).domain != want.domain)
+      continue;
+    const MoveFacts facts = vetting_.FactsOfDrop(slot, want.purpose);
+    // A veto is counted once, not again with every wider pass.
+    const bool widened = pass.recalled && want.purpose == Purpose::kDemand;
+    const bool allowed =
+        widened ? !vetting_.Objection(facts)
+                : vetting_.Allows(facts, copy.block, want.pool, scoring_.ScoreCopy(slot));
+    if (!allowed) continue;
+    const double k = s_.victims[want.pool.value()].KOf(slot).value_or(0);
+    cells.push_back({copy.extent(), k * static_cast<double>(copy.length), slot});
+  }
+  const std::vector<SlotId> window = CheapestWindow(std::move(cells), length);
+  for (const SlotId slot : window) TakeVictim(want, slot, /*protect=*/true, progress);
+  return !window.empty();
 }
 
 bool Room::Make(const Want& want) {
@@ -62,32 +111,23 @@ bool Room::Make(const Want& want) {
     if (candidates.size() == kVictimsLookedAtMax) break;
     candidates.push_back(slot);
   }
+  const Pass all{.unleased = true, .recalled = true, .leased = true};
   if (background) {
-    return TakeVictims(want, {.unleased = true, .recalled = true, .leased = true}, candidates,
-                       progress);
+    TakeWindow(want, all, candidates, progress);
+    return Enough(want, progress) || TakeVictims(want, all, candidates, progress);
   }
   // Somebody waits: what can go at once goes before leases are waited for, and what was asked back
   // is waited for before more is. Sensitive blocks go before a batch within its limits fails.
+  if (TakeWindow(want, {.unleased = true}, candidates, progress) ||
+      TakeWindow(want, {.unleased = true, .recalled = true}, candidates, progress) ||
+      TakeWindow(want, all, candidates, progress)) {
+    if (Enough(want, progress)) return true;
+  }
   return TakeVictims(want, {.unleased = true}, candidates, progress) ||
          TakeVictims(want, {.recalled = true}, candidates, progress) ||
          TakeVictims(want, {.leased = true}, candidates, progress) ||
          TakeVictims(want, {.unleased = true, .recalled = true, .leased = true, .protect = false},
                      candidates, progress);
-}
-
-bool Room::TakeVictims(const Want& want, Pass pass, const std::vector<SlotId>& candidates,
-                       Progress& progress) {
-  for (const SlotId slot : candidates) {
-    const Copy& copy = s_.table.copy(slot);
-    if (copy.status != CopyStatus::kLive) continue;
-    if (want.untouchable && want.untouchable(copy.block)) continue;
-    const bool recalled = copy.leases > 0 && leases_.Recalled(slot);
-    const bool suits = copy.leases == 0 ? pass.unleased : recalled ? pass.recalled : pass.leased;
-    if (!suits) continue;
-    TakeVictim(want, slot, pass.protect, progress);
-    if (Enough(want, progress)) return true;
-  }
-  return false;
 }
 
 void Room::KeepHeadroom(PoolId id) {

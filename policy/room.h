@@ -42,6 +42,7 @@ class Room {
   struct Progress {
     Bytes coming;
     std::vector<Extent> freed;
+    absl::flat_hash_set<SlotId> taken;
   };
   bool Enough(const Want& want, const Progress& progress) const;
   // Which copies to look at, and whether a sensitive one is protected.
@@ -54,6 +55,12 @@ class Room {
   // True when that is enough.
   bool TakeVictims(const Want& want, Pass pass, const std::vector<SlotId>& candidates,
                    Progress& progress);
+  // Takes the copies between free runs whose going costs least for one run of `largest`: without
+  // it, holes of small blocks add up to bytes and never to room for a large one. True if there is a
+  // run now or will be.
+  bool TakeWindow(const Want& want, Pass pass, const std::vector<SlotId>& candidates,
+                  Progress& progress);
+  bool Suits(const Want& want, const Pass& pass, SlotId slot) const;
   // Adds to `progress` if the copy goes or its leases were asked back.
   void TakeVictim(const Want& want, SlotId slot, bool protect, Progress& progress);
 

@@ -90,6 +90,8 @@ TEST(GuardrailsTest, FactsOfACopyThatStaysOrNeverComesDoNotCount) {
   for (int cause = 0; cause < kVetoReasonCount; ++cause) {
     const auto reason = static_cast<VetoReason>(cause);
     MoveFacts adding = Harmless();
+    adding.from = kS3Dram;
+    adding.to = kS0FullHbm;
     adding.dropping = false;
     Causes()[cause](adding);
     EXPECT_EQ(Veto(adding, PolicyConfig()).has_value(),
