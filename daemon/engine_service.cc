@@ -28,6 +28,8 @@ class RefusedStream final
 EngineService::EngineService(EngineDependencies dependencies, NodeFacts facts)
     : facts_(std::move(facts)),
       snapshot_(std::move(dependencies.snapshot)),
+      file_lasts_(std::move(dependencies.file_lasts)),
+      file_consumed_(std::move(dependencies.file_consumed)),
       ledger_(dependencies.port),
       parts_{.port = dependencies.port,
              .sessions = dependencies.sessions,
@@ -89,14 +91,21 @@ grpc::ServerUnaryReactor* EngineService::AttachModel(grpc::CallbackServerContext
   return call.get();
 }
 
+absl::StatusOr<FileId> EngineService::FindRecipeFile(SessionId session, uint32_t handle) const {
+  absl::StatusOr<FileId> file = parts_.sessions.FindFile(session, handle);
+  if (!file.ok() || !file_lasts_ || file_lasts_(*file)) return file;
+  return absl::InvalidArgumentError(
+      "file_range.file_handle: the file was offered without a path and serves PutBlock only: "
+      "offer it with the path where it can be found again");
+}
+
 grpc::ServerUnaryReactor* EngineService::RegisterBlocks(grpc::CallbackServerContext* context,
                                                         const v1::RegisterBlocksRequest* request,
                                                         v1::RegisterBlocksResponse* response) {
   const auto session = Authenticate(*context);
   if (!session.ok()) return FinishNow(context, session.status());
-  auto event = Decode(*request, session->id, parts_.limits, [&](uint32_t handle) {
-    return parts_.sessions.FindFile(session->id, handle);
-  });
+  auto event = Decode(*request, session->id, parts_.limits,
+                      [&](uint32_t handle) { return FindRecipeFile(session->id, handle); });
   if (!event.ok()) return FinishNow(context, event.status());
   const std::shared_ptr<WaitingCall> call = WaitingCall::Start();
   CallController<RegisteredBody>(parts_.port, *std::move(event), call,
@@ -118,10 +127,13 @@ grpc::ServerUnaryReactor* EngineService::PutBlock(grpc::CallbackServerContext* c
     return parts_.sessions.FindFile(session->id, handle);
   });
   if (!event.ok()) return FinishNow(context, event.status());
+  const FileId file = event->supply.file;
   const std::shared_ptr<WaitingCall> call = WaitingCall::Start();
-  CallController<MovedBody>(
-      parts_.port, *std::move(event), call,
-      [response](const MovedBody& moved) { response->set_state(ToProto(moved.state)); });
+  CallController<MovedBody>(parts_.port, *std::move(event), call,
+                            [this, response, file, id = session->id](const MovedBody& moved) {
+                              response->set_state(ToProto(moved.state));
+                              if (file_consumed_ && !file_lasts_(file)) file_consumed_(id, file);
+                            });
   return call.get();
 }
 

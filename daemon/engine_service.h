@@ -30,6 +30,11 @@ struct EngineDependencies {
   HintHub& hints;
   const Clock& clock;
   SnapshotSource snapshot;
+  // Whether a file can be found again after a restart, as the file of a recipe must be. Empty:
+  // every file can.
+  std::function<bool(FileId)> file_lasts = {};
+  // A put has read all of a file that does not last: nothing will read it again. Must not block.
+  std::function<void(SessionId, FileId)> file_consumed = {};
 };
 
 class EngineService final : public v1::EngineService::CallbackService {
@@ -72,10 +77,14 @@ class EngineService final : public v1::EngineService::CallbackService {
                                         v1::DetachModelResponse* response) override;
 
  private:
+  // A file that a recipe may name.
+  absl::StatusOr<FileId> FindRecipeFile(SessionId session, uint32_t handle) const;
   absl::StatusOr<SessionIdentity> Authenticate(const grpc::CallbackServerContext& context);
 
   const NodeFacts facts_;
   const SnapshotSource snapshot_;
+  const std::function<bool(FileId)> file_lasts_;
+  const std::function<void(SessionId, FileId)> file_consumed_;
   RpcLedger ledger_;
   SessionStreams streams_;
   std::atomic<uint64_t> reports_dropped_{0};

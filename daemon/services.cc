@@ -25,7 +25,17 @@ Services::Services(const ServicesDependencies& d, const NodeFacts& facts)
                .sessions = *d.sessions,
                .hints = *d.hints,
                .clock = *d.clock,
-               .snapshot = d.snapshot},
+               .snapshot = d.snapshot,
+               .file_lasts =
+                   [files = d.files](FileId id) {
+                     const auto info = files->Info(id);
+                     return info.ok() && !info->path.empty();
+                   },
+               .file_consumed =
+                   [files = d.files, sessions = d.sessions](SessionId session, FileId file) {
+                     sessions->DropFile(session, file);
+                     files->Forget(file);
+                   }},
               facts),
       operator_({.port = *d.control,
                  .sessions = *d.sessions,

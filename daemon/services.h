@@ -27,7 +27,7 @@ struct ServicesDependencies {
   SessionRegistry* sessions = nullptr;
   HintHub* hints = nullptr;
   PolicyAdmin* policy = nullptr;
-  const FileRegistry* files = nullptr;
+  FileRegistry* files = nullptr;
   SnapshotSource snapshot;
   std::function<void(SessionId)> end_session;
   std::function<void(Micros)> begin_drain;

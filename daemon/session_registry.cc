@@ -110,7 +110,12 @@ absl::StatusOr<uint32_t> SessionRegistry::AddFile(SessionId id, FileId file) {
   if (session == nullptr) return absl::NotFoundError("the session has ended");
   std::vector<FileId>& files = session->files;
   // A file that is offered again keeps its handle.
-  const auto known = std::ranges::find(files, file);
+  auto known = std::ranges::find(files, file);
+  // One that was dropped leaves its place to the next.
+  if (known == files.end()) {
+    known = std::ranges::find(files, FileId());
+    if (known != files.end()) *known = file;
+  }
   if (known == files.end() && files.size() >= limits_.files_per_session_max) {
     return absl::ResourceExhaustedError(absl::StrCat(
         "the session has offered ", files.size(),
@@ -125,10 +130,19 @@ absl::StatusOr<FileId> SessionRegistry::FindFile(SessionId id, uint32_t handle) 
   const std::lock_guard lock(mutex_);
   const Session* const session = Find(id);
   if (session == nullptr) return absl::NotFoundError("the session has ended");
-  if (handle >= 1 && handle <= session->files.size()) return session->files[handle - 1];
+  if (handle >= 1 && handle <= session->files.size() && session->files[handle - 1].valid()) {
+    return session->files[handle - 1];
+  }
   return absl::InvalidArgumentError(
       absl::StrCat("file_handle: found ", handle, ", this session has handles 1 to ",
                    session->files.size(), ": offer the file on the side socket first"));
+}
+
+void SessionRegistry::DropFile(SessionId id, FileId file) {
+  const std::lock_guard lock(mutex_);
+  if (Session* const session = Find(id)) {
+    std::ranges::replace(session->files, file, FileId());
+  }
 }
 
 bool SessionRegistry::OpenStream(SessionId id) {

@@ -87,7 +87,9 @@ class SessionRegistry {
 
   // The number by which the session's calls name the file. ResourceExhausted at the limit.
   absl::StatusOr<uint32_t> AddFile(SessionId session, FileId file);
-  // InvalidArgument for a handle that this session never got.
+  // Its handle is not valid any more, and may be given to the next file.
+  void DropFile(SessionId session, FileId file);
+  // InvalidArgument for a handle that this session does not have.
   absl::StatusOr<FileId> FindFile(SessionId session, uint32_t handle) const;
 
   // A session has at most one stream: false if it is open already, or the session is gone.
@@ -105,7 +107,7 @@ class SessionRegistry {
     PeerProcess peer;
     std::chrono::system_clock::time_point opened;
     bool stream_open = false;
-    std::vector<FileId> files;  // handle - 1
+    std::vector<FileId> files;  // handle - 1; none: dropped
     SessionCounters counters;
   };
 

@@ -123,14 +123,16 @@ absl::Status WaitForExit(const Context& context, absl::Duration deadline) {
   for (;;) {
     absl::StatusOr<v1::GetStatusResponse> status = GetStatus(context);
     if (absl::IsUnavailable(status.status())) break;
-    if (!status.ok()) return status.status();
-    if (context.env.err_is_terminal) {
+    // The end of the daemon cuts off a call under way: the next one finds nobody.
+    const bool cut_off = absl::IsCancelled(status.status());
+    if (!status.ok() && !cut_off) return status.status();
+    if (context.env.err_is_terminal && !cut_off) {
       *context.env.err << "\rdraining: " << FormatCount(status->leases()) << " leases held \x1b[K"
                        << std::flush;
     }
     if (absl::Now() >= give_up) {
       return absl::DeadlineExceededError(
-          absl::StrCat("residencyd still runs with ", status->leases(),
+          absl::StrCat("residencyd still runs with ", cut_off ? 0 : status->leases(),
                        " leases held, past the deadline it was given\nlook at its log, and at "
                        "'residencyctl sessions' for who holds them"));
     }
