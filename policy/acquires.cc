@@ -22,6 +22,11 @@ absl::StatusCode CodeOf(TransferFailure failure, const absl::Status& status) {
   }
 }
 
+absl::Status ReusedId(const AcquireBatch& event) {
+  return absl::InvalidArgumentError(absl::StrCat("request_id: ", event.client_request,
+                                                 " was given to a batch of other blocks"));
+}
+
 }  // namespace
 
 absl::Status Acquires::Admit(const AcquireBatch& event, const SessionState& session) const {
@@ -80,15 +85,26 @@ bool Acquires::AnswerRetry(const AcquireBatch& event) {
     for (const LeaseId lease : it->second) {
       if (s_.table.FindLease(lease) != nullptr) body.leases.push_back(leases_.Describe(lease));
     }
-    if (body.leases.size() == event.blocks.size()) {
-      s_.ReplyTo(event.request, std::move(body));
+    if (body.leases.size() == it->second.size()) {
+      const bool same = std::equal(
+          body.leases.begin(), body.leases.end(), event.blocks.begin(), event.blocks.end(),
+          [](const GrantedLease& lease, BlockId block) { return lease.block == block; });
+      if (same) {
+        s_.ReplyTo(event.request, std::move(body));
+      } else {
+        s_.ReplyTo(event.request, ReusedId(event));
+      }
       return true;
     }
-    granted_.erase(it);
+    granted_.erase(it);  // some of it was released: a new call under an old number
   }
   for (auto& [order, waiting] : waiting_) {
     if (waiting.batch.session != event.session) continue;
     if (waiting.batch.client_request != event.client_request) continue;
+    if (waiting.batch.blocks != event.blocks) {
+      s_.ReplyTo(event.request, ReusedId(event));
+      return true;
+    }
     s_.ReplyTo(waiting.batch.request, absl::AbortedError("the call was made again"));
     waiting.batch.request = event.request;
     waiting.batch.deadline = event.deadline;
