@@ -37,8 +37,7 @@ constexpr ConfigChoice<HbmBackend> kBackends[] = {
     {"auto", HbmBackend::kAuto}, {"host", HbmBackend::kHost}, {"cuda", HbmBackend::kCuda}};
 constexpr ConfigChoice<DiskIo> kDiskIos[] = {
     {"auto", DiskIo::kAuto}, {"io_uring", DiskIo::kIoUring}, {"pread", DiskIo::kPread}};
-constexpr ConfigChoice<PolicyName> kPolicies[] = {{"residency", PolicyName::kResidency},
-                                                  {"reference", PolicyName::kReference}};
+constexpr ConfigChoice<PolicyName> kPolicies[] = {{"residency", PolicyName::kResidency}};
 
 // What every section needs: where problems go, and the list of keys asked for.
 struct Reading {

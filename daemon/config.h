@@ -90,7 +90,7 @@ struct LimitsConfig {
   Micros drain_deadline{10'000'000};  // from SIGTERM to the end
 };
 
-enum class PolicyName : uint8_t { kResidency, kReference };
+enum class PolicyName : uint8_t { kResidency };
 
 struct Config {
   DaemonConfig daemon;

@@ -54,7 +54,7 @@ Node::Node(const Config& config)
     : config_(config),
       instance_(RandomInstance()),
       hints_(static_cast<size_t>(config.limits.hints_per_session)),
-      sessions_(LimitsOf(config.limits)) {}
+      sessions_(LimitsOf(config.limits), [this](FileId file) { ReleaseFile(file); }) {}
 
 absl::StatusOr<std::unique_ptr<Node>> Node::Start(const Config& config) {
   std::unique_ptr<Node> node(new Node(config));
@@ -148,6 +148,11 @@ absl::StatusOr<FileId> Node::RegisterFile(DomainId domain, OwnedFd fd, const std
   if (!info.ok()) return info.status();
   if (absl::Status s = catalogue_->Submit(PutFileRow{RowOf(*id, *info)}, 0); !s.ok()) return s;
   return id;
+}
+
+void Node::ReleaseFile(FileId file) {
+  const auto info = storage_->files().Info(file);
+  if (info.ok() && info->path.empty()) storage_->files().Forget(file);
 }
 
 absl::StatusOr<RegionExport> Node::ExportRegion(DomainId domain, RegionNumber number) {

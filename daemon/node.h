@@ -58,6 +58,8 @@ class Node {
   absl::Status Listen();
   SideCallbacks MakeSideCallbacks();
   absl::StatusOr<FileId> RegisterFile(DomainId domain, OwnedFd fd, const std::string& path);
+  // A session that offered it is over; one without a path is of use to nobody else.
+  void ReleaseFile(FileId file);
   absl::StatusOr<RegionExport> ExportRegion(DomainId domain, RegionNumber number);
 
   const Config config_;

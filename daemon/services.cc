@@ -42,8 +42,7 @@ Services::Services(const ServicesDependencies& d, const NodeFacts& facts)
                  .policy = *d.policy,
                  .clock = *d.clock,
                  .snapshot = d.snapshot,
-                 .policy_name =
-                     d.config->policy_name == PolicyName::kReference ? "reference" : "residency",
+                 .policy_name = "residency",
                  .reports_dropped = [this] { return engine_.reports_dropped(); },
                  .file_names = [files = d.files](FileId id) { return NameOf(*files, id); },
                  .end_session = d.end_session,

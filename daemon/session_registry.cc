@@ -80,13 +80,21 @@ absl::StatusOr<SessionRegistry::Opened> SessionRegistry::Resume(const SessionTok
 }
 
 bool SessionRegistry::Close(SessionId id) {
-  const std::lock_guard lock(mutex_);
-  const auto it = sessions_.find(id);
-  if (it == sessions_.end()) return false;
-  const auto count = count_by_domain_.find(it->second.identity.domain);
-  if (--count->second == 0) count_by_domain_.erase(count);
-  by_token_.erase(it->second.token);
-  sessions_.erase(it);
+  std::vector<FileId> files;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto it = sessions_.find(id);
+    if (it == sessions_.end()) return false;
+    const auto count = count_by_domain_.find(it->second.identity.domain);
+    if (--count->second == 0) count_by_domain_.erase(count);
+    by_token_.erase(it->second.token);
+    files = std::move(it->second.files);
+    sessions_.erase(it);
+  }
+  if (!file_released_) return true;
+  for (const FileId file : files) {
+    if (file.valid()) file_released_(file);
+  }
   return true;
 }
 

@@ -8,10 +8,12 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "absl/container/flat_hash_map.h"
@@ -67,7 +69,9 @@ struct SessionLimits {
 
 class SessionRegistry {
  public:
-  explicit SessionRegistry(SessionLimits limits) : limits_(limits) {}
+  // `file_released`: called for every file that a session still had when it closed; may be empty.
+  explicit SessionRegistry(SessionLimits limits, std::function<void(FileId)> file_released = {})
+      : limits_(limits), file_released_(std::move(file_released)) {}
 
   struct Opened {
     SessionIdentity identity;
@@ -116,6 +120,7 @@ class SessionRegistry {
   Session* Find(SessionId session);
 
   const SessionLimits limits_;
+  const std::function<void(FileId)> file_released_;
 
   mutable std::mutex mutex_;
   absl::flat_hash_map<SessionId, Session> sessions_;

@@ -261,10 +261,10 @@ TEST(ConfigTest, PathsAreAbsoluteAndShortEnoughForSockets) {
 TEST(ConfigTest, PolicyIsValidatedAsAWhole) {
   EXPECT_THAT(Problems("\n[policy]\nw1 = 0.9"),
               ElementsAre(HasSubstr("test.toml:2: policy: w1 + w2 + w3 + w4: found")));
-  EXPECT_THAT(Problems("[policy]\nname = \"lru\""), ElementsAre(HasSubstr("\"reference\"")));
-  const auto config = Parse("[policy]\nname = \"reference\"\nthrash_limit = 9");
+  EXPECT_THAT(Problems("[policy]\nname = \"lru\""), ElementsAre(HasSubstr("\"residency\"")));
+  const auto config = Parse("[policy]\nname = \"residency\"\nthrash_limit = 9");
   ASSERT_TRUE(config.ok());
-  EXPECT_EQ(config->policy_name, PolicyName::kReference);
+  EXPECT_EQ(config->policy_name, PolicyName::kResidency);
   EXPECT_EQ(config->policy.thrash_limit, 9);
   EXPECT_THAT(config->policy_keys_set, ElementsAre("thrash_limit"));
 }
