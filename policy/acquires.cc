@@ -23,8 +23,8 @@ absl::StatusCode CodeOf(TransferFailure failure, const absl::Status& status) {
 }
 
 absl::Status ReusedId(const AcquireBatch& event) {
-  return absl::InvalidArgumentError(absl::StrCat("request_id: ", event.client_request,
-                                                 " was given to a batch of other blocks"));
+  return absl::InvalidArgumentError(
+      absl::StrCat("request_id: ", event.client_request, " was given to a batch of other blocks"));
 }
 
 }  // namespace
