@@ -151,13 +151,17 @@ TEST_F(MetricsTest, EveryPromisedFigureIsThere) {
 }
 
 TEST_F(MetricsTest, FiguresAreThoseOfTheNode) {
+  // One scrape: between two of them blocks change their state.
+  std::string metrics;
   const auto value = [&](const std::string& series) {
-    const std::string metrics = Scrape(port_);
     const size_t at = metrics.find("\n" + series + " ");
     if (at == std::string::npos) return -1.0;
     return std::strtod(metrics.c_str() + at + series.size() + 2, nullptr);
   };
+  // Both are as of the last tick: the one after the registration has the blocks.
+  ASSERT_TRUE(WaitFor([&] { return node_.Status().blocks() > 0; }));
   const v1::GetStatusResponse status = node_.Status();
+  metrics = Scrape(port_);
   double blocks = 0;
   for (const char* state : {"S0", "S1", "S2", "S3", "S4", "S5", "S6"}) {
     const double count = value(std::string("residency_blocks{state=\"") + state + "\"}");
