@@ -9,8 +9,6 @@ namespace {
 constexpr size_t kPendingMax = 32;
 constexpr Micros kPendingFor{100'000};
 constexpr size_t kPrefetchesPerVisitMax = 4;
-// Below this activity a model's blocks are not brought up in the background.
-constexpr double kActiveFrom = 0.5;
 
 }  // namespace
 
@@ -38,7 +36,7 @@ double Planner::KeyIn(BlockId id, PoolId to) const {
   // Shadowed by the copy in HBM: needed only after that has gone.
   const auto path = scoring_.PathTo(id, hottest, s_.table.CopyIn(id, to, Encoding::kFull));
   const double restore = path.empty() ? kIrreplaceableUs : s_.links.UnloadedUs(path, block.bytes);
-  return score.numerator * restore / static_cast<double>(block.bytes.count()) * 0.25;
+  return score.numerator * restore / static_cast<double>(block.bytes.count()) * kShadowFactor;
 }
 
 void Planner::Consider(BlockId id) {

@@ -5,12 +5,7 @@
 #include "policy/activity.h"
 
 namespace residency {
-namespace {
-
-// A copy below a hotter one is needed only after that one has gone.
-constexpr double kShadowFactor = 0.25;
-
-}  // namespace
+namespace {}  // namespace
 
 double Scoring::ActivityOf(ModelId model) const {
   if (!model.valid() || model.value() >= s_.models.size()) return 0;

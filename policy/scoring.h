@@ -9,6 +9,11 @@ namespace residency {
 // What it costs to lose a copy that nothing can bring back.
 inline constexpr double kIrreplaceableUs = 60e6;
 
+// A copy below a hotter one is needed only after that one has gone: its key counts this much.
+inline constexpr double kShadowFactor = 0.25;
+// From this activity on a model counts as active.
+inline constexpr double kActiveFrom = 0.5;
+
 class Scoring {
  public:
   explicit Scoring(ControllerState& state) : s_(state) {}

@@ -5,7 +5,6 @@ namespace {
 
 // Blocks whose last veto is remembered to keep the ring readable; past it all are forgotten.
 constexpr size_t kRememberedVetoesMax = 4096;
-constexpr double kActiveFrom = 0.5;
 
 }  // namespace
 
