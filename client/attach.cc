@@ -54,6 +54,7 @@ absl::Status FillSpec(const Block& block, const BlockSource& source,
   spec->set_layer(block.layer);
   spec->set_expert(block.expert);
   spec->set_role(ToWire(block.role));
+  spec->set_element_type(ToWire(block.element));
   if (source.criticality >= 0) spec->set_criticality(source.criticality);
   if (source.sensitivity >= 0) spec->set_sensitivity(source.sensitivity);
   spec->set_layout(source.layout);

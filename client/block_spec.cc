@@ -31,6 +31,7 @@ Block ToBlock(BlockSpec& spec) {
   block.layer = spec.layer < 0 ? -1 : spec.layer;
   block.expert = spec.expert < 0 ? -1 : spec.expert;
   block.role = spec.role;
+  block.element = spec.element;
   if (const auto* range = std::get_if<FileRange>(&spec.recipe)) {
     block.file = range->path;
     block.offset = range->offset;

@@ -79,6 +79,24 @@ Tensor ToTensor(const SafetensorsTensor& tensor, uint64_t block_offset) {
                 tensor.offset - block_offset, tensor.bytes};
 }
 
+ElementType ElementOf(Dtype dtype) {
+  switch (dtype) {
+    case Dtype::kBF16:
+      return ElementType::kBf16;
+    case Dtype::kF16:
+      return ElementType::kF16;
+    case Dtype::kF32:
+      return ElementType::kF32;
+    case Dtype::kI8:
+    case Dtype::kU8:
+    case Dtype::kF8E5M2:
+    case Dtype::kF8E4M3:
+      return ElementType::kQuantized8;
+    default:
+      return ElementType::kOther;
+  }
+}
+
 Block ToBlock(const SafetensorsCheckpoint& checkpoint, const SafetensorsTensor& tensor,
               const TensorPlace& place, std::string name) {
   Block block;
@@ -87,6 +105,7 @@ Block ToBlock(const SafetensorsCheckpoint& checkpoint, const SafetensorsTensor& 
   block.layer = place.layer;
   block.expert = place.expert;
   block.role = place.role;
+  block.element = ElementOf(tensor.dtype);
   block.file = checkpoint.files[tensor.file].path;
   block.offset = tensor.offset;
   block.tensors.push_back(ToTensor(tensor, tensor.offset));
@@ -124,6 +143,7 @@ absl::Status GroupTensors(const SafetensorsCheckpoint& checkpoint, const Checkpo
         if (Continues(last, model->sources[run.back()].file, tensor)) {
           last.tensors.push_back(ToTensor(tensor, last.offset));
           last.bytes += tensor.bytes;
+          if (last.element != ElementOf(tensor.dtype)) last.element = ElementType::kOther;
           continue;
         }
       }

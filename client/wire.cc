@@ -22,6 +22,12 @@ const char* Name(Role role) {
   return kNames[static_cast<size_t>(role)];
 }
 
+const char* Name(ElementType element) {
+  constexpr const char* kNames[] = {"unspecified", "other",      "bf16",          "f16",
+                                    "f32",         "quantized8", "quantized_sub8"};
+  return kNames[static_cast<size_t>(element)];
+}
+
 namespace internal {
 
 // The enums list the wire's values in the wire's order, so that a cast is the mapping.
@@ -30,9 +36,11 @@ static_assert(static_cast<int>(ResidencyState::kRecomputable) ==
 static_assert(static_cast<int>(Encoding::kCompressed) == v1::ENCODING_COMPRESSED);
 static_assert(static_cast<int>(Tier::kNvme) == v1::TIER_NVME);
 static_assert(static_cast<int>(Role::kOther) == v1::ROLE_OTHER);
+static_assert(static_cast<int>(ElementType::kQuantizedSub8) == v1::ELEMENT_TYPE_QUANTIZED_SUB8);
 static_assert(static_cast<int>(Phase::kDecode) == v1::PHASE_DECODE);
 
 v1::Role ToWire(Role role) { return static_cast<v1::Role>(role); }
+v1::ElementType ToWire(ElementType element) { return static_cast<v1::ElementType>(element); }
 v1::Phase ToWire(Phase phase) { return static_cast<v1::Phase>(phase); }
 
 v1::LeaseMode ToWire(LeaseMode mode) {

@@ -15,6 +15,7 @@ namespace residency::inline client::internal {
 inline absl::string_view ToAbsl(std::string_view text) { return {text.data(), text.size()}; }
 
 v1::Role ToWire(Role role);
+v1::ElementType ToWire(ElementType element);
 v1::LeaseMode ToWire(LeaseMode mode);
 v1::Phase ToWire(Phase phase);
 v1::Durability ToWire(Durability durability);

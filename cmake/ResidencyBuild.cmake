@@ -13,8 +13,10 @@ set(CMAKE_CXX_FLAGS_RELWITHDEBINFO "-O2 -g1")
 
 find_program(RESIDENCY_CCACHE ccache)
 if(RESIDENCY_CCACHE)
-  # A precompiled header changes its time stamp on every new checkout; ccache must look past that.
+  # A precompiled header changes its time stamp on every new checkout; ccache must look past that,
+  # and past where the checkout lies.
   set(CMAKE_CXX_COMPILER_LAUNCHER ${CMAKE_COMMAND} -E env
+      CCACHE_BASEDIR=${PROJECT_SOURCE_DIR} CCACHE_NOHASHDIR=1
       CCACHE_SLOPPINESS=pch_defines,time_macros,include_file_mtime,include_file_ctime ${RESIDENCY_CCACHE})
 endif()
 

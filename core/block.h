@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "core/bytes.h"
+#include "core/element.h"
 #include "core/ids.h"
 #include "core/recipe.h"
 
@@ -56,6 +57,7 @@ struct BlockSpec {
   BlockId alias_of;  // valid: these are the bytes of that block of the same domain
   std::optional<uint64_t> checksum;
   std::string layout;
+  ElementType element = ElementType::kOther;
 };
 
 // A block as the residency table keeps it. Constant after registration but for what is marked.
@@ -78,6 +80,7 @@ struct Block {
   std::string_view name;  // bytes owned by the table
   uint16_t layout = 0;    // number of an interned string
   Role role = Role::kOther;
+  ElementType element = ElementType::kOther;
   bool checksum_known = false;  // changes
   bool recipe_broken = false;   // changes: its file is gone or is not the one it was
   bool ever_had_bytes = false;  // changes: without recipe and copies it is lost, not just empty

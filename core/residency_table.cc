@@ -126,6 +126,7 @@ BlockId ResidencyTable::Insert(Model& model, const BlockSpec& spec) {
   block.layer = spec.layer;
   block.expert = spec.expert;
   block.role = spec.role;
+  block.element = spec.element;
   block.criticality = spec.criticality.value_or(DefaultCriticality(spec.role));
   block.sensitivity = spec.sensitivity.value_or(DefaultSensitivity(spec.role));
   block.recipe = spec.recipe;

@@ -67,21 +67,23 @@ absl::Status ReadBlock(const SqliteStatement& row, BlockRow& block) {
   block.criticality = static_cast<float>(row.Real(7));
   block.sensitivity = static_cast<float>(row.Real(8));
   block.layout = row.Text(9);
-  status.Update(EnumAt(row, 10, RecipeKind::kSynthetic, &block.recipe.kind));
-  if (!row.IsNull(11)) block.recipe.file = IdAt<FileId>(row, 11);
-  block.recipe.offset = row.Bits(12);
-  block.recipe.seed = row.Bits(13);
-  if (!row.IsNull(14)) block.checksum = row.Bits(14);
-  block.flags = static_cast<uint32_t>(row.Integer(15));
+  status.Update(EnumAt(row, 10, ElementType::kQuantizedSub8, &block.element));
+  status.Update(EnumAt(row, 11, RecipeKind::kSynthetic, &block.recipe.kind));
+  if (!row.IsNull(12)) block.recipe.file = IdAt<FileId>(row, 12);
+  block.recipe.offset = row.Bits(13);
+  block.recipe.seed = row.Bits(14);
+  if (!row.IsNull(15)) block.checksum = row.Bits(15);
+  block.flags = static_cast<uint32_t>(row.Integer(16));
   return status;
 }
 
 absl::Status LoadBlocks(SqliteDatabase& db, CatalogueContents& out) {
-  return ForEachRow(db,
-                    "SELECT id, model, name, bytes, layer, expert, role, criticality, sensitivity, "
-                    "layout, recipe_kind, recipe_file, recipe_offset, recipe_seed, checksum, flags "
-                    "FROM blocks ORDER BY id",
-                    [&](auto& row) { return ReadBlock(row, out.blocks.emplace_back()); });
+  return ForEachRow(
+      db,
+      "SELECT id, model, name, bytes, layer, expert, role, criticality, sensitivity, "
+      "layout, element, recipe_kind, recipe_file, recipe_offset, recipe_seed, checksum, flags "
+      "FROM blocks ORDER BY id",
+      [&](auto& row) { return ReadBlock(row, out.blocks.emplace_back()); });
 }
 
 absl::Status LoadAliases(SqliteDatabase& db, CatalogueContents& out) {

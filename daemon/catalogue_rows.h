@@ -48,6 +48,7 @@ struct BlockRow {
   float criticality = 0;
   float sensitivity = 0;
   std::string layout;
+  ElementType element = ElementType::kOther;
   Recipe recipe;
   std::optional<uint64_t> checksum;  // of the full bytes
   uint32_t flags = 0;                // opaque to the catalogue

@@ -40,6 +40,7 @@ CREATE TABLE blocks (
   criticality REAL NOT NULL,
   sensitivity REAL NOT NULL,
   layout TEXT NOT NULL,
+  element INTEGER NOT NULL,
   recipe_kind INTEGER NOT NULL,
   recipe_file INTEGER REFERENCES files (id),
   recipe_offset INTEGER NOT NULL,

@@ -9,7 +9,7 @@
 namespace residency {
 
 // Of the schema that this program reads and writes.
-inline constexpr int kCatalogueVersion = 1;
+inline constexpr int kCatalogueVersion = 2;
 
 // Settings of the connection (write-ahead log, every commit on disk, foreign keys), then the
 // tables if the file is new, else a check that it is a sound catalogue of this version.

@@ -20,11 +20,12 @@ absl::StatusOr<std::unique_ptr<CatalogueStatements>> CatalogueStatements::Prepar
        "inode = excluded.inode, size = excluded.size, mtime_ns = excluded.mtime_ns, "
        "ctime_ns = excluded.ctime_ns"},
       {&out->put_block_,
-       "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
+       "INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) "
        "ON CONFLICT (id) DO UPDATE SET model = excluded.model, name = excluded.name, "
        "bytes = excluded.bytes, layer = excluded.layer, expert = excluded.expert, "
        "role = excluded.role, criticality = excluded.criticality, "
        "sensitivity = excluded.sensitivity, layout = excluded.layout, "
+       "element = excluded.element, "
        "recipe_kind = excluded.recipe_kind, recipe_file = excluded.recipe_file, "
        "recipe_offset = excluded.recipe_offset, recipe_seed = excluded.recipe_seed, "
        "checksum = excluded.checksum, flags = excluded.flags"},
@@ -88,12 +89,13 @@ absl::Status CatalogueStatements::Run(const PutBlockRow& put) {
       .Bind(7, double{row.criticality})
       .Bind(8, double{row.sensitivity})
       .Bind(9, row.layout)
-      .Bind(10, static_cast<int64_t>(row.recipe.kind))
-      .BindBits(12, row.recipe.offset)
-      .BindBits(13, row.recipe.seed)
-      .Bind(15, int64_t{row.flags});
-  if (row.recipe.file.valid()) put_block_->Bind(11, int64_t{row.recipe.file.value()});
-  if (row.checksum.has_value()) put_block_->BindBits(14, *row.checksum);
+      .Bind(10, static_cast<int64_t>(row.element))
+      .Bind(11, static_cast<int64_t>(row.recipe.kind))
+      .BindBits(13, row.recipe.offset)
+      .BindBits(14, row.recipe.seed)
+      .Bind(16, int64_t{row.flags});
+  if (row.recipe.file.valid()) put_block_->Bind(12, int64_t{row.recipe.file.value()});
+  if (row.checksum.has_value()) put_block_->BindBits(15, *row.checksum);
   return put_block_->Run();
 }
 

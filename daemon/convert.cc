@@ -24,6 +24,11 @@ static_assert(Shifted<v1::Encoding>(Encoding::kFull) == v1::ENCODING_FULL);
 static_assert(Shifted<v1::Encoding>(Encoding::kCompressed) == v1::ENCODING_COMPRESSED);
 static_assert(Shifted<v1::Role>(Role::kExpert) == v1::ROLE_EXPERT);
 static_assert(Shifted<v1::Role>(Role::kOther) == v1::ROLE_OTHER);
+static_assert(Shifted<v1::ElementType>(ElementType::kOther) == v1::ELEMENT_TYPE_OTHER);
+static_assert(Shifted<v1::ElementType>(ElementType::kQuantizedSub8) ==
+              v1::ELEMENT_TYPE_QUANTIZED_SUB8);
+static_assert(Shifted<v1::LowbitFormat>(LowbitFormat::kInt8) == v1::LOWBIT_FORMAT_INT8_G32);
+static_assert(Shifted<v1::LowbitFormat>(LowbitFormat::kInt4) == v1::LOWBIT_FORMAT_INT4_G32);
 static_assert(Shifted<v1::LeaseMode>(LeaseMode::kRecallable) == v1::LEASE_MODE_RECALLABLE);
 static_assert(Shifted<v1::LeaseMode>(LeaseMode::kStreaming) == v1::LEASE_MODE_STREAMING);
 static_assert(Shifted<v1::Phase>(Phase::kPrefill) == v1::PHASE_PREFILL);
@@ -49,6 +54,8 @@ v1::ResidencyState ToProto(ResidencyState state) { return Shifted<v1::ResidencyS
 v1::Tier ToProto(Tier tier) { return Shifted<v1::Tier>(tier); }
 v1::Encoding ToProto(Encoding encoding) { return Shifted<v1::Encoding>(encoding); }
 v1::Role ToProto(Role role) { return Shifted<v1::Role>(role); }
+v1::ElementType ToProto(ElementType element) { return Shifted<v1::ElementType>(element); }
+v1::LowbitFormat ToProto(LowbitFormat format) { return Shifted<v1::LowbitFormat>(format); }
 v1::LeaseMode ToProto(LeaseMode mode) { return Shifted<v1::LeaseMode>(mode); }
 
 v1::Hint ToProto(const Hint& hint) {
@@ -117,6 +124,11 @@ absl::StatusOr<ResidencyState> StateFromProto(int state, std::string_view field)
 absl::StatusOr<Role> RoleFromProto(int role, std::string_view field) {
   if (role == v1::ROLE_UNSPECIFIED) return Role::kOther;
   return FromShifted<Role>(role, v1::Role_MAX, field, "role");
+}
+
+absl::StatusOr<ElementType> ElementFromProto(int element, std::string_view field) {
+  if (element == v1::ELEMENT_TYPE_UNSPECIFIED) return ElementType::kOther;
+  return FromShifted<ElementType>(element, v1::ElementType_MAX, field, "element type");
 }
 
 absl::StatusOr<LeaseMode> LeaseModeFromProto(int mode, std::string_view field) {

@@ -23,6 +23,8 @@ v1::ResidencyState ToProto(ResidencyState state);
 v1::Tier ToProto(Tier tier);
 v1::Encoding ToProto(Encoding encoding);
 v1::Role ToProto(Role role);
+v1::ElementType ToProto(ElementType element);
+v1::LowbitFormat ToProto(LowbitFormat format);
 v1::LeaseMode ToProto(LeaseMode mode);
 v1::Hint ToProto(const Hint& hint);
 v1::Lease ToProto(const GrantedLease& lease);
@@ -32,6 +34,7 @@ v1::Pool ToProto(const PoolSnapshot& pool);
 absl::StatusOr<ResidencyState> StateFromProto(int state, std::string_view field);
 // UNSPECIFIED: other.
 absl::StatusOr<Role> RoleFromProto(int role, std::string_view field);
+absl::StatusOr<ElementType> ElementFromProto(int element, std::string_view field);
 // UNSPECIFIED: recallable.
 absl::StatusOr<LeaseMode> LeaseModeFromProto(int mode, std::string_view field);
 absl::StatusOr<Phase> PhaseFromProto(int phase, std::string_view field);

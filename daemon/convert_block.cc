@@ -72,6 +72,7 @@ v1::BlockInfo DescribeBlock(const Controller& controller, BlockId id, const File
   info.set_sensitivity(block.sensitivity);
   info.set_layout(table.layout(block));
   info.set_domain(block.domain.value());
+  info.set_element_type(ToProto(block.element));
   return info;
 }
 

@@ -97,12 +97,16 @@ absl::StatusOr<BlockSpec> DecodeBlock(const v1::BlockSpec& proto, const FindFile
   if (absl::Status s = CheckBlock(proto); !s.ok()) return s;
   const absl::StatusOr<Role> role = RoleFromProto(proto.role(), "role");
   if (!role.ok()) return role.status();
+  const absl::StatusOr<ElementType> element =
+      ElementFromProto(proto.element_type(), "element_type");
+  if (!element.ok()) return element.status();
   BlockSpec spec;
   spec.name = proto.name();
   spec.bytes = Bytes(proto.bytes());
   spec.layer = proto.layer();
   spec.expert = proto.expert();
   spec.role = *role;
+  spec.element = *element;
   if (proto.has_criticality()) spec.criticality = proto.criticality();
   if (proto.has_sensitivity()) spec.sensitivity = proto.sensitivity();
   if (proto.has_checksum()) spec.checksum = proto.checksum();

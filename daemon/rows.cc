@@ -24,6 +24,7 @@ CatalogueOperation RowOf(const ResidencyTable& table, const PersistBlock& row) {
                .criticality = block.criticality,
                .sensitivity = block.sensitivity,
                .layout = table.layout(block),
+               .element = block.element,
                .recipe = block.recipe,
                .checksum = {}};
   if (block.checksum_known) out.checksum = block.checksum;
@@ -68,7 +69,8 @@ absl::Status RestoreNames(const CatalogueContents& contents, ResidencyTable& tab
                    .recipe = row.recipe,
                    .alias_of = {},
                    .checksum = row.checksum,
-                   .layout = row.layout};
+                   .layout = row.layout,
+                   .element = row.element};
     if (!table.HasModel(row.model)) {
       return absl::DataLossError(absl::StrCat("block ", row.id.value(), " is of no known model"));
     }

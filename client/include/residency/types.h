@@ -50,6 +50,17 @@ enum class Role : uint8_t {
   kOther,
 };
 
+// What a block's bytes are made of: decides whether the daemon may hold it low-bit or compressed.
+enum class ElementType : uint8_t {
+  kUnspecified,
+  kOther,  // mixed, integers, unknown: held full only
+  kBf16,
+  kF16,
+  kF32,
+  kQuantized8,     // 8 bits per weight: int8, fp8, Q8_0
+  kQuantizedSub8,  // fewer
+};
+
 // The copies that an engine can use, a set: kHbmFull | kHostFull.
 enum class Accepts : uint8_t { kNone = 0, kHbmFull = 1, kHbmLowbit = 2, kHostFull = 4 };
 
@@ -77,6 +88,7 @@ enum class Durability : uint8_t {
 const char* Name(ResidencyState state);
 const char* Name(Encoding encoding);
 const char* Name(Role role);
+const char* Name(ElementType element);
 
 struct Tensor {
   std::string name{};
@@ -94,6 +106,7 @@ struct Block {
   int32_t layer = -1;   // -1: belongs to no layer
   int32_t expert = -1;  // -1: is no expert
   Role role = Role::kOther;
+  ElementType element = ElementType::kOther;
   std::string file{};   // empty where the block comes from no file
   uint64_t offset = 0;  // in `file`
   std::vector<Tensor> tensors{};
@@ -120,6 +133,7 @@ struct BlockSpec {
   int32_t layer = -1;
   int32_t expert = -1;
   Role role = Role::kOther;
+  ElementType element = ElementType::kOther;
   Recipe recipe{};
   // In [0, 1]; the daemon's own estimate where negative.
   float criticality = -1;
