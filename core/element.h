@@ -60,4 +60,11 @@ constexpr Bytes LowbitBytes(ElementType element, LowbitFormat format, Bytes full
   return Bytes((elements + kLowbitFrame - 1) / kLowbitFrame * LowbitFrameBytes(format));
 }
 
+// What a block's bytes were found to be worth in the other encodings, by looking at some of them.
+struct ContentFacts {
+  bool measured = false;
+  float lowbit_error = 0;      // relative RMS; infinity where low-bit content cannot express it
+  float compressed_share = 1;  // bytes compressed for each byte full, estimated
+};
+
 }  // namespace residency
