@@ -57,6 +57,8 @@ void AddError(const Group& group, const Quantised& quantised, LowbitError& sums)
   sums.signal_sq += SumOfSquares(group);
 }
 
+constexpr uint16_t kSmallestScale = 1;  // 2^-24 in f16
+
 // Squares of elements as small as those that no scale expresses vanish in a float.
 void AddLost(const Group& group, LowbitError& sums) {
   double lost = 0;
@@ -74,7 +76,9 @@ Quantised EncodeGroup(LowbitFormat format, Group& group, LowbitError& sums) {
   }
   if (greatest < kSmallestKept) [[unlikely]] {
     AddLost(group, sums);
-    return {};
+    Quantised zeros;
+    zeros.scale = greatest > 0 ? kSmallestScale : 0;  // so that its bound holds
+    return zeros;
   }
   if (greatest > GreatestKept(format)) [[unlikely]] {
     sums.finite = false;

@@ -27,9 +27,9 @@ struct LowbitError {
 // `finite`; so is every element of a group that would need a scale beyond f16.
 // REQUIRES: out.size() == LowbitBytes(element, format, full.size()).
 //
-// No element is further from its original than LowbitBound of its group's scale. For int8 that is
-// half a step: nothing is clipped. For int4, whose range [-8, 7] is lopsided, it is a whole step,
-// reached only by clipped elements (q of -8 or 7); all others are within half a step.
+// If `finite`, no element is further from its original than LowbitBound of its group's scale. For
+// int8 that is half a step: nothing is clipped. For int4, whose range [-8, 7] is lopsided, it is a
+// whole step, reached only by clipped elements (q of -8 or 7); all others are within half a step.
 LowbitError EncodeLowbit(ElementType element, LowbitFormat format, std::span<const std::byte> full,
                          std::span<std::byte> out);
 
