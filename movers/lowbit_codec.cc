@@ -21,15 +21,15 @@ constexpr size_t kGroupsPerFrame = kLowbitFrame / kLowbitGroup;
 // Elements to floats. Loops of constant length over plain arrays: the compiler vectorises them.
 void LoadGroup(ElementType element, const std::byte* from, Group& group) {
   if (element == ElementType::kF32) {
-    std::memcpy(group.data(), from, sizeof(group));
+    std::memcpy(group.weights.data(), from, sizeof(group.weights));
     return;
   }
   std::array<uint16_t, kLowbitGroup> bits;
   std::memcpy(bits.data(), from, sizeof(bits));
   if (element == ElementType::kBf16) {
-    for (size_t i = 0; i < kLowbitGroup; ++i) group[i] = Bf16ToFloat(bits[i]);
+    for (size_t i = 0; i < kLowbitGroup; ++i) group.weights[i] = Bf16ToFloat(bits[i]);
   } else {
-    for (size_t i = 0; i < kLowbitGroup; ++i) group[i] = HalfToFloat(bits[i]);
+    for (size_t i = 0; i < kLowbitGroup; ++i) group.weights[i] = HalfToFloat(bits[i]);
   }
 }
 
@@ -41,20 +41,9 @@ void LoadPartialGroup(ElementType element, std::span<const std::byte> from, Grou
 
 // Zeroes what is not finite.
 void Purge(Group& group) {
-  for (float& x : group) {
+  for (float& x : group.weights) {
     if (!std::isfinite(x)) x = 0;
   }
-}
-
-// Adds what remains of `group` as `values` · scale to the sums.
-void AddError(const Group& group, const Quantised& quantised, LowbitError& sums) {
-  const float scale = HalfToFloat(quantised.scale);
-  Group error;
-  for (size_t i = 0; i < kLowbitGroup; ++i) {
-    error[i] = group[i] - static_cast<float>(quantised.values[i]) * scale;
-  }
-  sums.error_sq += SumOfSquares(error);
-  sums.signal_sq += SumOfSquares(group);
 }
 
 constexpr uint16_t kSmallestScale = 1;  // 2^-24 in f16
@@ -62,7 +51,7 @@ constexpr uint16_t kSmallestScale = 1;  // 2^-24 in f16
 // Squares of elements as small as those that no scale expresses vanish in a float.
 void AddLost(const Group& group, LowbitError& sums) {
   double lost = 0;
-  for (const float x : group) lost += double{x} * x;
+  for (const float x : group.weights) lost += double{x} * x;
   sums.error_sq += lost;
   sums.signal_sq += lost;
 }
@@ -86,7 +75,8 @@ Quantised EncodeGroup(LowbitFormat format, Group& group, LowbitError& sums) {
   }
   const Quantised quantised =
       format == LowbitFormat::kInt8 ? QuantiseInt8(group, greatest) : QuantiseInt4(group, greatest);
-  AddError(group, quantised, sums);
+  sums.error_sq += quantised.error_sq;
+  sums.signal_sq += quantised.signal_sq;
   return quantised;
 }
 

@@ -8,11 +8,15 @@
 
 namespace residency {
 
-using Group = std::array<float, kLowbitGroup>;
+struct alignas(16) Group {
+  std::array<float, kLowbitGroup> weights{};
+};
 
 struct Quantised {
   uint16_t scale = 0;  // f16
   std::array<int8_t, kLowbitGroup> values{};
+  float error_sq = 0;  // sums over the group, as in LowbitError
+  float signal_sq = 0;
 };
 
 // A group whose greatest magnitude is less than half of the smallest scale decodes to zeros.
@@ -21,11 +25,6 @@ inline constexpr float kSmallestKept = 0x1p-25f;
 float GreatestKept(LowbitFormat format);
 
 float GreatestMagnitude(const Group& group);  // not finite if an element is not
-float SumOfSquares(const Group& group);
-
-// The scale in f16 nearest to `wanted`, but no less than `least`, which may differ from it by
-// rounding alone. Both are positive.
-uint16_t RoundScale(float wanted, float least);
 
 // REQUIRES: all finite; greatest == GreatestMagnitude(group), in [kSmallestKept, GreatestKept].
 Quantised QuantiseInt8(const Group& group, float greatest);

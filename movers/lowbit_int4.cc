@@ -1,12 +1,8 @@
 // int4 has 16 levels, so where they lie matters. Q4_0 lays the greatest weight on -8 and takes the
 // scale from that; here some scales about that one are tried, the best is refitted by least
 // squares, and what it gives is kept if it beats the plain one.
-#include <algorithm>
-#include <bit>
-#include <cmath>
-
-#include "movers/float_bits.h"
 #include "movers/lowbit_group.h"
+#include "movers/lowbit_lanes.h"
 
 namespace residency {
 namespace {
@@ -20,13 +16,12 @@ constexpr std::array<float, 5> kStepsTried = {7.0f, 7.5f, 8.0f, 8.5f, 9.0f};
 // so that rounding does not take it further.
 constexpr float kStepsBelow = 8.9995f;
 constexpr float kStepsAbove = 7.9995f;
-constexpr float kRounder = 0x1.8p23f;
 
-// To an integer in the range; to_nearest_even as the addition does it.
-inline float Level(float steps) {
-  const float above = steps < kLowest ? kLowest : steps;
-  const float within = above > kHighest ? kHighest : above;
-  return (within + kRounder) - kRounder;
+inline Lanes Clip(Lanes steps) {
+  const Lanes lowest = Lanes{} + kLowest;
+  const Lanes highest = Lanes{} + kHighest;
+  steps = steps > lowest ? steps : lowest;
+  return steps < highest ? steps : highest;
 }
 
 struct Fit {
@@ -39,27 +34,15 @@ struct Fit {
 
 Fit FitOf(const Group& group, float scale) {
   const float inverse = 1 / scale;
-  Group levels;
-  for (size_t i = 0; i < kLowbitGroup; ++i) levels[i] = Level(group[i] * inverse);
-  std::array<float, 4> cross{};
-  std::array<float, 4> level_sq{};
-  for (size_t i = 0; i < kLowbitGroup; i += 4) {
-    for (size_t lane = 0; lane < 4; ++lane) {
-      cross[lane] += levels[i + lane] * group[i + lane];
-      level_sq[lane] += levels[i + lane] * levels[i + lane];
-    }
+  Lanes cross{};
+  Lanes level_sq{};
+  for (size_t i = 0; i < kLowbitGroup; i += kLanes) {
+    const Lanes weights = LanesAt(group, i);
+    const Lanes levels = (Clip(weights * inverse) + kRounder) - kRounder;
+    cross += levels * weights;
+    level_sq += levels * levels;
   }
-  return {(cross[0] + cross[1]) + (cross[2] + cross[3]),
-          (level_sq[0] + level_sq[1]) + (level_sq[2] + level_sq[3])};
-}
-
-float ErrorAt(const Group& group, float scale) {
-  const float inverse = 1 / scale;
-  Group error;
-  for (size_t i = 0; i < kLowbitGroup; ++i) {
-    error[i] = group[i] - Level(group[i] * inverse) * scale;
-  }
-  return SumOfSquares(error);
+  return {Sum(cross), Sum(level_sq)};
 }
 
 // The scale that least squares gives for the levels of the best scale tried.
@@ -72,30 +55,41 @@ float Search(const Group& group, float greatest) {
   return best.level_sq > 0 ? best.cross / best.level_sq : greatest / -kLowest;
 }
 
+float GreatestAbove(const Group& group) {
+  Lanes above{};
+  for (size_t i = 0; i < kLowbitGroup; i += kLanes) {
+    const Lanes weights = LanesAt(group, i);
+    above = weights > above ? weights : above;
+  }
+  return Greatest(above);
+}
+
+Group Negated(const Group& group) {
+  Group negated;
+  for (size_t i = 0; i < kLowbitGroup; ++i) negated.weights[i] = -group.weights[i];
+  return negated;
+}
+
+Quantised At(const Group& group, uint16_t scale) {
+  Quantised result;
+  result.scale = scale;
+  Quantise(group, HalfToFloat(scale), Clip, result);
+  return result;
+}
+
 }  // namespace
 
 Quantised QuantiseInt4(const Group& group, float greatest) {
-  float most = 0;
-  for (const float x : group) most = x > most ? x : most;
   // The greatest magnitude goes to the lower end, which reaches one step further.
-  const bool turned = most == greatest;
-  const float orientation = turned ? -1.0f : 1.0f;
-  Group oriented;
-  for (size_t i = 0; i < kLowbitGroup; ++i) oriented[i] = group[i] * orientation;
-  float above = 0;
-  for (const float x : oriented) above = x > above ? x : above;
-
-  const float least = std::max(greatest / kStepsBelow, above / kStepsAbove);
-  const uint16_t plain = RoundScale(std::max(greatest / -kLowest, least), least);
+  const bool turned = GreatestAbove(group) == greatest;
+  const Group oriented = turned ? Negated(group) : group;
+  const float least = std::max(greatest / kStepsBelow, GreatestAbove(oriented) / kStepsAbove);
+  const uint16_t plain = RoundScale(greatest / -kLowest, least);
   const uint16_t fitted = RoundScale(std::max(Search(oriented, greatest), least), least);
-  const bool keep_plain =
-      ErrorAt(oriented, HalfToFloat(plain)) <= ErrorAt(oriented, HalfToFloat(fitted));
-
-  Quantised result;
-  result.scale = keep_plain ? plain : fitted;
-  const float inverse = 1 / HalfToFloat(result.scale);
-  for (size_t i = 0; i < kLowbitGroup; ++i) {
-    result.values[i] = static_cast<int8_t>(Level(oriented[i] * inverse));
+  Quantised result = At(oriented, plain);
+  if (fitted != plain) {
+    const Quantised other = At(oriented, fitted);
+    if (other.error_sq < result.error_sq) result = other;
   }
   if (turned) result.scale |= 0x8000;
   return result;
