@@ -56,7 +56,7 @@ void AddLost(const Group& group, LowbitError& sums) {
   sums.signal_sq += lost;
 }
 
-Quantised EncodeGroup(LowbitFormat format, Group& group, LowbitError& sums) {
+void EncodeGroup(LowbitFormat format, Group& group, Quantised& quantised, LowbitError& sums) {
   float greatest = GreatestMagnitude(group);
   if (!std::isfinite(greatest)) [[unlikely]] {
     sums.finite = false;
@@ -65,19 +65,19 @@ Quantised EncodeGroup(LowbitFormat format, Group& group, LowbitError& sums) {
   }
   if (greatest < kSmallestKept) [[unlikely]] {
     AddLost(group, sums);
-    Quantised zeros;
-    zeros.scale = greatest > 0 ? kSmallestScale : 0;  // so that its bound holds
-    return zeros;
+    quantised = {};
+    quantised.scale = greatest > 0 ? kSmallestScale : 0;  // so that its bound holds
+    return;
   }
   if (greatest > GreatestKept(format)) [[unlikely]] {
     sums.finite = false;
-    return {};
+    quantised = {};
+    return;
   }
-  const Quantised quantised =
-      format == LowbitFormat::kInt8 ? QuantiseInt8(group, greatest) : QuantiseInt4(group, greatest);
-  sums.error_sq += quantised.error_sq;
-  sums.signal_sq += quantised.signal_sq;
-  return quantised;
+  const GroupError error = format == LowbitFormat::kInt8 ? QuantiseInt8(group, greatest, quantised)
+                                                         : QuantiseInt4(group, greatest, quantised);
+  sums.error_sq += error.error_sq;
+  sums.signal_sq += error.signal_sq;
 }
 
 // `at` is the group's index in its frame.
@@ -109,9 +109,31 @@ void EncodeFrame(ElementType element, LowbitFormat format, std::span<const std::
       } else {
         LoadPartialGroup(element, full.subspan(begin), group);
       }
-      quantised = EncodeGroup(format, group, sums);
+      EncodeGroup(format, group, quantised, sums);
     }
     StoreGroup(format, quantised, i, frame);
+  }
+}
+
+// `at` is the group's index in its frame.
+void DecodeGroup(LowbitFormat format, const std::byte* frame, size_t at, Group& group) {
+  uint16_t bits = 0;
+  std::memcpy(&bits, frame + at * sizeof(bits), sizeof(bits));
+  const float scale = HalfToFloat(bits);
+  const std::byte* values = frame + kLowbitScaleBytes;
+  std::array<int8_t, kLowbitGroup> levels;
+  if (format == LowbitFormat::kInt8) {
+    std::memcpy(levels.data(), values + at * kLowbitGroup, kLowbitGroup);
+  } else {
+    std::array<uint8_t, kLowbitGroup / 2> packed;
+    std::memcpy(packed.data(), values + at * packed.size(), packed.size());
+    for (size_t i = 0; i < packed.size(); ++i) {
+      levels[2 * i] = static_cast<int8_t>((packed[i] & 15) - 8);
+      levels[2 * i + 1] = static_cast<int8_t>((packed[i] >> 4) - 8);
+    }
+  }
+  for (size_t i = 0; i < kLowbitGroup; ++i) {
+    group.weights[i] = static_cast<float>(levels[i]) * scale;
   }
 }
 
@@ -154,19 +176,12 @@ float LowbitBound(LowbitFormat format, float scale) {
 void DecodeLowbit(LowbitFormat format, std::span<const std::byte> lowbit, std::span<float> out) {
   const size_t frames = (out.size() + kLowbitFrame - 1) / kLowbitFrame;
   RESIDENCY_CHECK(lowbit.size() >= frames * LowbitFrameBytes(format), "all frames of the elements");
-  for (size_t i = 0; i < out.size(); ++i) {
-    const std::byte* frame = lowbit.data() + i / kLowbitFrame * LowbitFrameBytes(format);
-    const size_t at = i % kLowbitFrame;
-    uint16_t scale = 0;
-    std::memcpy(&scale, frame + at / kLowbitGroup * sizeof(scale), sizeof(scale));
-    const std::byte* values = frame + kLowbitScaleBytes;
-    int value = 0;
-    if (format == LowbitFormat::kInt8) {
-      value = static_cast<int8_t>(values[at]);
-    } else {
-      value = (std::to_integer<int>(values[at / 2]) >> (at % 2 * 4) & 15) - 8;
-    }
-    out[i] = static_cast<float>(value) * HalfToFloat(scale);
+  for (size_t at = 0; at < out.size(); at += kLowbitGroup) {
+    const std::byte* frame = lowbit.data() + at / kLowbitFrame * LowbitFrameBytes(format);
+    Group group;
+    DecodeGroup(format, frame, at % kLowbitFrame / kLowbitGroup, group);
+    const size_t count = std::min<size_t>(kLowbitGroup, out.size() - at);
+    std::memcpy(out.data() + at, group.weights.data(), count * sizeof(float));
   }
 }
 

@@ -23,14 +23,12 @@ float GreatestMagnitude(const Group& group) {
       std::max(std::max(greatest[0], greatest[1]), std::max(greatest[2], greatest[3])));
 }
 
-Quantised QuantiseInt8(const Group& group, float greatest) {
+GroupError QuantiseInt8(const Group& group, float greatest, Quantised& result) {
   // Nothing is clipped so long as the greatest rounds to 127.
   constexpr float kStepsMax = 127.49f;
-  Quantised result;
-  result.scale = RoundScale(greatest / 127, greatest / kStepsMax);
-  Quantise(
+  result.scale = RoundScale(greatest * (1.0f / 127), greatest * (1 / kStepsMax));
+  return Quantise(
       group, HalfToFloat(result.scale), [](Lanes steps) { return steps; }, result);
-  return result;
 }
 
 }  // namespace residency

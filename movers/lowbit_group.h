@@ -13,9 +13,13 @@ struct alignas(16) Group {
 };
 
 struct Quantised {
+  alignas(16) std::array<int8_t, kLowbitGroup> values{};
   uint16_t scale = 0;  // f16
-  std::array<int8_t, kLowbitGroup> values{};
-  float error_sq = 0;  // sums over the group, as in LowbitError
+};
+
+// Sums over a group, as in LowbitError.
+struct GroupError {
+  float error_sq = 0;
   float signal_sq = 0;
 };
 
@@ -27,7 +31,7 @@ float GreatestKept(LowbitFormat format);
 float GreatestMagnitude(const Group& group);  // not finite if an element is not
 
 // REQUIRES: all finite; greatest == GreatestMagnitude(group), in [kSmallestKept, GreatestKept].
-Quantised QuantiseInt8(const Group& group, float greatest);
-Quantised QuantiseInt4(const Group& group, float greatest);
+GroupError QuantiseInt8(const Group& group, float greatest, Quantised& result);
+GroupError QuantiseInt4(const Group& group, float greatest, Quantised& result);
 
 }  // namespace residency

@@ -32,7 +32,7 @@ struct Fit {
   float Explained() const { return level_sq > 0 ? cross * cross / level_sq : 0; }
 };
 
-Fit FitOf(const Group& group, float scale) {
+inline Fit FitOf(const Group& group, float scale) {
   const float inverse = 1 / scale;
   Lanes cross{};
   Lanes level_sq{};
@@ -70,29 +70,32 @@ Group Negated(const Group& group) {
   return negated;
 }
 
-Quantised At(const Group& group, uint16_t scale) {
-  Quantised result;
+GroupError At(const Group& group, uint16_t scale, Quantised& result) {
   result.scale = scale;
-  Quantise(group, HalfToFloat(scale), Clip, result);
-  return result;
+  return Quantise(
+      group, HalfToFloat(scale), [](Lanes steps) { return Clip(steps); }, result);
 }
 
 }  // namespace
 
-Quantised QuantiseInt4(const Group& group, float greatest) {
+GroupError QuantiseInt4(const Group& group, float greatest, Quantised& result) {
   // The greatest magnitude goes to the lower end, which reaches one step further.
   const bool turned = GreatestAbove(group) == greatest;
   const Group oriented = turned ? Negated(group) : group;
   const float least = std::max(greatest / kStepsBelow, GreatestAbove(oriented) / kStepsAbove);
   const uint16_t plain = RoundScale(greatest / -kLowest, least);
   const uint16_t fitted = RoundScale(std::max(Search(oriented, greatest), least), least);
-  Quantised result = At(oriented, plain);
+  GroupError error = At(oriented, plain, result);
   if (fitted != plain) {
-    const Quantised other = At(oriented, fitted);
-    if (other.error_sq < result.error_sq) result = other;
+    Quantised other;
+    const GroupError other_error = At(oriented, fitted, other);
+    if (other_error.error_sq < error.error_sq) {
+      result = other;
+      error = other_error;
+    }
   }
   if (turned) result.scale |= 0x8000;
-  return result;
+  return error;
 }
 
 }  // namespace residency

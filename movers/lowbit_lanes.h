@@ -39,10 +39,10 @@ inline uint16_t RoundScale(float wanted, float least) {
   return HalfToFloat(half) < least ? static_cast<uint16_t>(half + 1) : half;
 }
 
-// The levels of a group at a scale, and what they miss.
-// `level` takes weight / scale, in lanes, to the level's float.
+// The levels of a group at a scale, and what they miss. `level` takes weight / scale, in lanes, to
+// what is then rounded.
 template <class Level>
-void Quantise(const Group& group, float scale, const Level& level, Quantised& result) {
+inline GroupError Quantise(const Group& group, float scale, const Level& level, Quantised& result) {
   const float inverse = 1 / scale;
   std::array<int32_t, kLowbitGroup> levels;
   Lanes error_sq{};
@@ -56,8 +56,7 @@ void Quantise(const Group& group, float scale, const Level& level, Quantised& re
     signal_sq += weights * weights;
   }
   for (size_t i = 0; i < kLowbitGroup; ++i) result.values[i] = static_cast<int8_t>(levels[i]);
-  result.error_sq = Sum(error_sq);
-  result.signal_sq = Sum(signal_sq);
+  return {Sum(error_sq), Sum(signal_sq)};
 }
 
 }  // namespace residency
