@@ -56,8 +56,9 @@ void AddLost(const Group& group, LowbitError& sums) {
   sums.signal_sq += lost;
 }
 
-void EncodeGroup(LowbitFormat format, Group& group, Quantised& quantised, LowbitError& sums) {
-  float greatest = GreatestMagnitude(group);
+// `greatest` is the group's greatest magnitude.
+void EncodeGroup(LowbitFormat format, Group& group, float greatest, Quantised& quantised,
+                 LowbitError& sums) {
   if (!std::isfinite(greatest)) [[unlikely]] {
     sums.finite = false;
     Purge(group);
@@ -96,23 +97,25 @@ void StoreGroup(LowbitFormat format, const Quantised& quantised, size_t at, std:
   std::memcpy(values + at * packed.size(), packed.data(), packed.size());
 }
 
+// Step by step over the whole frame, so that groups do not wait for one another's results.
 void EncodeFrame(ElementType element, LowbitFormat format, std::span<const std::byte> full,
                  std::byte* frame, LowbitError& sums) {
   const size_t group_bytes = kLowbitGroup * ElementBytes(element);
-  for (size_t i = 0; i < kGroupsPerFrame; ++i) {
-    const size_t begin = i * group_bytes;
+  const size_t whole = full.size() / group_bytes;
+  std::array<Group, kGroupsPerFrame> groups;
+  std::array<float, kGroupsPerFrame> greatest;
+  for (size_t i = 0; i < whole; ++i) LoadGroup(element, full.data() + i * group_bytes, groups[i]);
+  size_t filled = whole;
+  if (full.size() % group_bytes > 0) {
+    LoadPartialGroup(element, full.subspan(whole * group_bytes), groups[filled++]);
+  }
+  for (size_t i = 0; i < filled; ++i) greatest[i] = GreatestMagnitude(groups[i]);
+  for (size_t i = 0; i < filled; ++i) {
     Quantised quantised;
-    if (begin < full.size()) {
-      Group group;
-      if (full.size() - begin >= group_bytes) {
-        LoadGroup(element, full.data() + begin, group);
-      } else {
-        LoadPartialGroup(element, full.subspan(begin), group);
-      }
-      EncodeGroup(format, group, quantised, sums);
-    }
+    EncodeGroup(format, groups[i], greatest[i], quantised, sums);
     StoreGroup(format, quantised, i, frame);
   }
+  for (size_t i = filled; i < kGroupsPerFrame; ++i) StoreGroup(format, {}, i, frame);
 }
 
 // `at` is the group's index in its frame.

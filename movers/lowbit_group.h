@@ -9,7 +9,7 @@
 namespace residency {
 
 struct alignas(16) Group {
-  std::array<float, kLowbitGroup> weights{};
+  std::array<float, kLowbitGroup> weights;
 };
 
 struct Quantised {
