@@ -1,5 +1,10 @@
 // Weights compressed without loss, a piece at a time. The exponents of weights take few values, so
-// they are entropy-coded; signs and mantissas look random and are kept raw. Decoding needs both.
+// they are entropy-coded; signs and mantissas look random and are kept raw.
+//
+// An encoded piece is the raw planes, then the bytes that make no whole element, then the exponents
+// as one zstd frame. f32 has two raw planes, of the low 16 and the next 8 bits of each element;
+// bf16 and f16 have one, of 8 bits. All are taken from the element turned left by one bit, which
+// brings the sign to the bottom. f16's exponents carry the three upper bits of its mantissas.
 #pragma once
 
 #include <cstddef>
@@ -11,10 +16,6 @@
 #include "movers/piece_directory.h"
 
 namespace residency {
-
-// A piece, encoded: the raw planes, then the bytes that make no whole element, then the plane of
-// exponents as one zstd frame. f32 has two raw planes, the low 16 and the next 8 bits of each
-// element; bf16 and f16 one, of 8 bits. All take the sign as their lowest bit.
 
 // Compresses the elements (bf16, f16, f32) of a piece and returns how many bytes of `out` that
 // took. A piece that does not shrink is stored as it is: the result is then in.size(), and only

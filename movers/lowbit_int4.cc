@@ -11,7 +11,7 @@ constexpr float kLowest = -8;
 constexpr float kHighest = 7;
 // Steps from 0 to the greatest magnitude, for each scale tried. Fewer than 8 widen the range, for
 // groups whose other side is about as wide; more narrow it and clip.
-constexpr std::array<float, 5> kStepsTried = {7.0f, 7.5f, 8.0f, 8.5f, 9.0f};
+constexpr std::array<float, 4> kStepsTried = {7.25f, 7.75f, 8.25f, 8.75f};
 // What may be clipped without an element being more than one step off; a little less than 9 and 8,
 // so that rounding does not take it further.
 constexpr float kStepsBelow = 8.9995f;
@@ -25,13 +25,11 @@ inline Lanes Clip(Lanes steps) {
 }
 
 struct Fit {
-  float cross = 0;     // sum of level · weight
-  float level_sq = 0;  // sum of level²
-
-  // How much of the weights' energy these levels take at their best scale.
-  float Explained() const { return level_sq > 0 ? cross * cross / level_sq : 0; }
+  float scale = 0;      // that is best for the levels tried, by least squares
+  float explained = 0;  // how much of the weights' energy those levels take at that scale
 };
 
+// With the levels that `scale` leads to.
 inline Fit FitOf(const Group& group, float scale) {
   const float inverse = 1 / scale;
   Lanes cross{};
@@ -42,17 +40,19 @@ inline Fit FitOf(const Group& group, float scale) {
     cross += levels * weights;
     level_sq += levels * levels;
   }
-  return {Sum(cross), Sum(level_sq)};
+  const float fitted = Sum(cross) / Sum(level_sq);  // the greatest weight's level is not 0
+  return {fitted, fitted * Sum(cross)};
 }
 
-// The scale that least squares gives for the levels of the best scale tried.
+// The best of the fits, chosen without branches: no processor could foresee them.
 float Search(const Group& group, float greatest) {
-  Fit best;
-  for (const float steps : kStepsTried) {
-    const Fit fit = FitOf(group, greatest / steps);
-    if (fit.Explained() > best.Explained()) best = fit;
+  std::array<Fit, kStepsTried.size()> fits;
+  for (size_t i = 0; i < fits.size(); ++i) fits[i] = FitOf(group, greatest / kStepsTried[i]);
+  size_t best = 0;
+  for (size_t i = 1; i < fits.size(); ++i) {
+    best = fits[i].explained > fits[best].explained ? i : best;
   }
-  return best.level_sq > 0 ? best.cross / best.level_sq : greatest / -kLowest;
+  return fits[best].scale;
 }
 
 float GreatestAbove(const Group& group) {
@@ -62,12 +62,6 @@ float GreatestAbove(const Group& group) {
     above = weights > above ? weights : above;
   }
   return Greatest(above);
-}
-
-Group Negated(const Group& group) {
-  Group negated;
-  for (size_t i = 0; i < kLowbitGroup; ++i) negated.weights[i] = -group.weights[i];
-  return negated;
 }
 
 GroupError At(const Group& group, uint16_t scale, Quantised& result) {
@@ -81,7 +75,9 @@ GroupError At(const Group& group, uint16_t scale, Quantised& result) {
 GroupError QuantiseInt4(const Group& group, float greatest, Quantised& result) {
   // The greatest magnitude goes to the lower end, which reaches one step further.
   const bool turned = GreatestAbove(group) == greatest;
-  const Group oriented = turned ? Negated(group) : group;
+  const float orientation = turned ? -1.0f : 1.0f;
+  Group oriented;
+  for (size_t i = 0; i < kLowbitGroup; ++i) oriented.weights[i] = group.weights[i] * orientation;
   const float least = std::max(greatest / kStepsBelow, GreatestAbove(oriented) / kStepsAbove);
   const uint16_t plain = RoundScale(greatest / -kLowest, least);
   const uint16_t fitted = RoundScale(std::max(Search(oriented, greatest), least), least);
@@ -94,7 +90,7 @@ GroupError QuantiseInt4(const Group& group, float greatest, Quantised& result) {
       error = other_error;
     }
   }
-  if (turned) result.scale |= 0x8000;
+  result.scale |= static_cast<uint16_t>(turned ? 0x8000 : 0);
   return error;
 }
 
