@@ -78,12 +78,16 @@ struct Block {
   float criticality = 0;
   float sensitivity = 0;
   std::string_view name;  // bytes owned by the table
-  uint16_t layout = 0;    // number of an interned string
+  ContentFacts facts;     // changes: set when its bytes are first seen
+  // Changes: 4096-byte pages of its compressed form, known once it has been compressed.
+  uint32_t compressed_pages = 0;
+  uint16_t layout = 0;  // number of an interned string
   Role role = Role::kOther;
   ElementType element = ElementType::kOther;
-  bool checksum_known = false;  // changes
-  bool recipe_broken = false;   // changes: its file is gone or is not the one it was
-  bool ever_had_bytes = false;  // changes: without recipe and copies it is lost, not just empty
+  bool sensitivity_given = false;  // by the engine; else measured
+  bool checksum_known = false;     // changes
+  bool recipe_broken = false;      // changes: its file is gone or is not the one it was
+  bool ever_had_bytes = false;     // changes: without recipe and copies it is lost, not just empty
 
   bool CanRecompute() const { return recipe.runnable() && !recipe_broken; }
 };

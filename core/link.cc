@@ -27,6 +27,9 @@ std::vector<Link> LinksOf(const std::vector<PoolTier>& pools) {
       ++devices;
     }
   }
+  for (const LinkKind codec : {LinkKind::kQuantize, LinkKind::kCompress, LinkKind::kDecompress}) {
+    add(codec, PoolId(), 0);
+  }
   return links;
 }
 

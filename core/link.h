@@ -21,6 +21,10 @@ enum class LinkKind : uint8_t {
   kDramToNvme,  // DRAM arena or staging ring -> extent
   kDramToHbm,   // upload
   kHbmToDram,   // download
+  // Codecs are stages that bytes pass on the way; their bytes are full ones.
+  kQuantize,    // full -> low-bit
+  kCompress,    // full -> compressed
+  kDecompress,  // compressed -> full
 };
 
 // Demand is what somebody waits for; it always goes first.
@@ -50,13 +54,16 @@ struct LinkUse {
 
 // The name of a kind of link without the instance: "nvme_dram".
 constexpr const char* Name(LinkKind kind) {
-  constexpr const char* kNames[] = {"file_dram", "generate", "nvme_dram",
-                                    "dram_nvme", "dram_hbm", "hbm_dram"};
+  constexpr const char* kNames[] = {"file_dram", "generate", "nvme_dram", "dram_nvme", "dram_hbm",
+                                    "hbm_dram",  "quantize", "compress",  "decompress"};
   return kNames[static_cast<int>(kind)];
 }
 
+constexpr bool IsCodec(LinkKind kind) { return kind >= LinkKind::kQuantize; }
+
 // The links of a node with these pools, densely numbered: files, generation, two for each NVMe
-// pool, two for each HBM pool. Instances after the first carry their number in the name.
+// pool, two for each HBM pool, the codecs. Instances after the first carry their number in the
+// name.
 struct PoolTier {
   PoolId pool;
   Tier tier;

@@ -29,6 +29,16 @@ Pool::Reservation::~Reservation() {
   pool_->Vacate(extent_);
 }
 
+void Pool::Reservation::Shrink(Bytes bytes) {
+  const uint64_t kept = pool_->Footprint(bytes).count();
+  RESIDENCY_CHECK(kept > 0 && kept <= extent_.length, "a reservation only gets smaller");
+  if (kept == extent_.length) return;
+  const Extent rest{extent_.offset + kept, extent_.length - kept};
+  extent_.length = kept;
+  pool_->reserved_ -= Bytes(rest.length);
+  pool_->Vacate(rest);
+}
+
 void Pool::Reservation::Keep() && {
   Pool* const pool = std::exchange(pool_, nullptr);
   pool->reserved_ -= Bytes(extent_.length);

@@ -14,6 +14,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/statusor.h"
 #include "core/bytes.h"
+#include "core/element.h"
 #include "core/free_space.h"
 #include "core/ids.h"
 #include "core/tier.h"
@@ -30,6 +31,9 @@ struct PoolOptions {
   Bytes alignment = Bytes(4096);
   // Whether segments are kept apart by domain (memory that clients map) or not (disks).
   bool domain_segments = true;
+  LowbitFormat lowbit = LowbitFormat::kInt8;  // of S1 copies; HBM
+  // Background work keeps copies here compressed where that suits the block; DRAM and NVMe.
+  bool compressed = false;
 };
 
 // Demand may use the pool's last bytes; nothing else may enter the demand reserve.
@@ -48,6 +52,8 @@ class Pool {
     Reservation& operator=(Reservation&& other) noexcept;
     ~Reservation();
     const Extent& extent() const { return extent_; }
+    // Gives back what lies beyond the first `bytes`. REQUIRES: 0 < bytes <= extent().length.
+    void Shrink(Bytes bytes);
     // The bytes are used from now on; Free gives them back.
     void Keep() &&;
 

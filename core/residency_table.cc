@@ -127,6 +127,7 @@ BlockId ResidencyTable::Insert(Model& model, const BlockSpec& spec) {
   block.expert = spec.expert;
   block.role = spec.role;
   block.element = spec.element;
+  block.sensitivity_given = spec.sensitivity.has_value();
   block.criticality = spec.criticality.value_or(DefaultCriticality(spec.role));
   block.sensitivity = spec.sensitivity.value_or(DefaultSensitivity(spec.role));
   block.recipe = spec.recipe;
@@ -191,6 +192,7 @@ absl::Status ResidencyTable::RestoreExtent(BlockId id, PoolId pool_id, Extent ex
   const Watch watch(*this, id);
   const SlotId slot = NewCopy(block, pool_id, extent, encoding, CopyStatus::kLive);
   copies_[slot].checksum = checksum;
+  if (encoding == Encoding::kCompressed) block.compressed_pages = PagesOf(Bytes(extent.length));
   block.ever_had_bytes = true;
   if (encoding == Encoding::kFull) {
     block.checksum = checksum;
@@ -264,20 +266,36 @@ bool ResidencyTable::HasLosslessBesides(BlockId id, SlotId besides) const {
   return found;
 }
 
-SlotId ResidencyTable::ChooseSource(BlockId id, PoolId target) const {
-  // From memory before disk; into host memory, host memory is never its own source. A device's
-  // copy is as cheap to read as a DRAM one only for what goes down.
+SlotId ResidencyTable::LosslessIn(BlockId id, PoolId pool) const {
+  SlotId found;
+  ForEachCopy(id, [&](SlotId slot, const Copy& c) {
+    if (c.pool == pool && c.status == CopyStatus::kLive && IsLossless(c.encoding)) found = slot;
+  });
+  return found;
+}
+
+SlotId ResidencyTable::ChooseSource(BlockId id, PoolId target, Encoding encoding) const {
+  // What need not be turned into another encoding before what must; from memory before disk. A
+  // device's copy is as cheap to read as a DRAM one only for what goes down.
   SlotId best;
   const auto cost = [&](const Copy& c) {
     const Tier from = pool(c.pool).tier();
-    if (from == Tier::kDram) return 0;
-    return from == Tier::kHbm ? 1 : 2;
+    const int far = from == Tier::kDram ? 0 : from == Tier::kHbm ? 1 : 4;
+    const bool as_is = c.encoding == encoding;
+    return far + (as_is || c.encoding == Encoding::kFull ? 0 : 2) + (as_is ? 0 : 1);
   };
   ForEachCopy(id, [&](SlotId slot, const Copy& c) {
-    if (c.status != CopyStatus::kLive || c.encoding != Encoding::kFull || c.pool == target) return;
+    if (c.status != CopyStatus::kLive || !IsLossless(c.encoding)) return;
+    if (c.pool == target && c.encoding == encoding) return;
     if (!best.valid() || cost(c) < cost(copies_[best])) best = slot;
   });
   return best;
+}
+
+Suitability ResidencyTable::SuitsIn(BlockId id, PoolId to, Encoding encoding) const {
+  const Pool& target = pool(to);
+  if (encoding == Encoding::kLowbit && target.tier() != Tier::kHbm) return Suitability::kElements;
+  return Suits(block(id), encoding, target.options().lowbit);
 }
 
 bool ResidencyTable::IsSourceOfLive(SlotId slot) const {

@@ -19,6 +19,7 @@
 #include "absl/status/statusor.h"
 #include "core/block.h"
 #include "core/copy.h"
+#include "core/encodings.h"
 #include "core/lease.h"
 #include "core/model.h"
 #include "core/pool.h"
@@ -73,7 +74,8 @@ class ResidencyTable {
     bool stage = false;  // added in S3 or S4 without a change of state
     std::vector<SlotId> retired;
   };
-  std::optional<Completed> Complete(Ticket ticket, uint64_t checksum, TimePoint now);
+  // REQUIRES: the outcome is no failure.
+  std::optional<Completed> Complete(const TransferOutcome& outcome, TimePoint now);
   // The bytes did not come: the room goes back. Returns what it was, nullopt if not live.
   struct Failed {
     BlockId block;
@@ -82,6 +84,8 @@ class ResidencyTable {
     bool supplied = false;
   };
   std::optional<Failed> Fail(Ticket ticket);
+  // What a transfer found out about a block's bytes, whether or not it brought them.
+  void Learn(BlockId block, const ContentFacts& facts, Bytes compressed);
   void MarkCancelling(Ticket ticket);
   void Reclassify(Ticket ticket, LinkClass cls);
   // The catalogue has the extent's row: the copy is live.
@@ -127,8 +131,21 @@ class ResidencyTable {
   SlotId BestCopy(BlockId block, const AcceptMask& accept) const;
   SlotId CopyIn(BlockId block, PoolId pool, Encoding encoding) const;  // any status but free
   bool HasLosslessBesides(BlockId block, SlotId slot) const;
-  // The cheapest lossless copy to make another one from; none: only the recipe can.
-  SlotId ChooseSource(BlockId block, PoolId target) const;
+  // A live full or compressed copy in this pool.
+  SlotId LosslessIn(BlockId block, PoolId pool) const;
+  // The lossless copy to make another one from that is nearest, by tier and encoding alone; none:
+  // only the recipe can.
+  SlotId ChooseSource(BlockId block, PoolId target, Encoding encoding = Encoding::kFull) const;
+  // Whether a copy in this encoding may be made there.
+  Suitability SuitsIn(BlockId block, PoolId pool, Encoding encoding) const;
+  // Bytes of a copy there in this encoding, and of one that is held. REQUIRES: it suits.
+  Bytes BytesIn(BlockId block, PoolId pool, Encoding encoding) const {
+    return EncodedBytes(blocks_[block.value()], encoding, this->pool(pool).options().lowbit);
+  }
+  Bytes BytesOf(const Copy& copy) const {
+    return copy.encoding == Encoding::kCompressed ? Bytes(copy.length)
+                                                  : BytesIn(copy.block, copy.pool, copy.encoding);
+  }
   bool IsSourceOfLive(SlotId slot) const;
   const LiveTransition* Live(Ticket ticket) const;
 
@@ -171,6 +188,8 @@ class ResidencyTable {
   absl::StatusOr<BlockId> Renew(BlockId known, const BlockSpec& spec);
   BlockId Insert(Model& model, const BlockSpec& spec);
   absl::Status CheckBegin(const Transition& transition) const;
+  SlotId SourceOf(const Transition& transition) const;
+  static uint32_t PagesOf(Bytes bytes) { return static_cast<uint32_t>(bytes.count() >> 12); }
   SlotId NewCopy(Block& block, PoolId pool, Extent extent, Encoding encoding, CopyStatus status);
   void RemoveCopy(SlotId slot);
   bool MayRetire(SlotId slot, std::string* why) const;

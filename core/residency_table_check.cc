@@ -35,9 +35,11 @@ void ResidencyTable::CheckInvariants() const {
       RESIDENCY_CHECK(
           c.leases == 0 || c.status == CopyStatus::kLive || c.status == CopyStatus::kQuarantined,
           which + "is leased and going");
-      RESIDENCY_CHECK(
-          Bytes(c.length) == pool(c.pool).Footprint(b.bytes) || c.encoding != Encoding::kFull,
-          which + "has the wrong size");
+      RESIDENCY_CHECK(c.encoding == Encoding::kCompressed ||
+                          Bytes(c.length) == pool(c.pool).Footprint(BytesOf(c)),
+                      which + "has the wrong size");
+      RESIDENCY_CHECK(c.encoding == Encoding::kFull || ElementBytes(b.element) > 0,
+                      which + "is in an encoding that its elements do not have");
       if (c.status == CopyStatus::kArriving) {
         const LiveTransition* live = Live(b.live);
         RESIDENCY_CHECK(live != nullptr && live->add == slot, which + "arrives without ticket");

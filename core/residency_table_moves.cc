@@ -42,16 +42,24 @@ absl::Status ResidencyTable::CheckBegin(const Transition& transition) const {
   if (CopyIn(b.id, transition.to, transition.encoding).valid()) {
     return refused("pool ", pool(transition.to).options().name, " holds such a copy already");
   }
-  // Until a codec has measured a block's bytes, S1 and S2 are no states of it.
-  if (transition.encoding != Encoding::kFull) {
-    return refused("encoding ", Name(transition.encoding), " is not known to suit it");
+  const Suitability suits = SuitsIn(b.id, transition.to, transition.encoding);
+  if (suits != Suitability::kSuits) {
+    return refused("encoding ", Name(transition.encoding), ": ", Explain(suits));
   }
   const ResidencyState from = SettledState(b.id);
   const ResidencyState to = residency::StateOf(pool(transition.to).tier(), transition.encoding);
   if (from != to && !IsLegalEdge(from, to)) {
     return refused("no edge from ", Name(from), " to ", Name(to));
   }
-  const bool sourced = ChooseSource(b.id, transition.to).valid() || b.CanRecompute();
+  if (transition.source.valid()) {
+    const SlotId slot = transition.source;
+    if (slot.value() >= copies_.size() || copies_[slot].block != b.id ||
+        copies_[slot].status != CopyStatus::kLive || !IsLossless(copies_[slot].encoding)) {
+      return refused("slot ", slot.value(), " is no live lossless copy of it");
+    }
+  }
+  const bool sourced =
+      ChooseSource(b.id, transition.to, transition.encoding).valid() || b.CanRecompute();
   if (!sourced && !transition.supply) return refused("neither a lossless copy nor a recipe");
   for (const SlotId slot : transition.drop) {
     if (slot.value() >= copies_.size() || copies_[slot].block != b.id ||
@@ -62,11 +70,18 @@ absl::Status ResidencyTable::CheckBegin(const Transition& transition) const {
   return absl::OkStatus();
 }
 
+SlotId ResidencyTable::SourceOf(const Transition& transition) const {
+  if (transition.supply) return SlotId();
+  if (transition.source.valid()) return transition.source;
+  return ChooseSource(transition.block, transition.to, transition.encoding);
+}
+
 absl::StatusOr<TransferSpec> ResidencyTable::Begin(const Transition& transition) {
   if (absl::Status status = CheckBegin(transition); !status.ok()) return status;
   Block& block = blocks_[transition.block.value()];
   Pool& to = pool(transition.to);
-  auto room = to.Reserve(block.domain, block.bytes, transition.purpose);
+  const Bytes bytes = BytesIn(block.id, to.id(), transition.encoding);
+  auto room = to.Reserve(block.domain, bytes, transition.purpose);
   if (!room.ok()) return room.status();
   const Watch watch(*this, block.id);
 
@@ -75,7 +90,7 @@ absl::StatusOr<TransferSpec> ResidencyTable::Begin(const Transition& transition)
       .ticket = Ticket(next_ticket_++),
       .block = block.id,
       .add = NewCopy(block, to.id(), extent, transition.encoding, CopyStatus::kArriving),
-      .source = transition.supply ? SlotId() : ChooseSource(block.id, to.id()),
+      .source = SourceOf(transition),
       .recipe = transition.supply.value_or(block.recipe),
       .from = SettledState(block.id),
       .to = residency::StateOf(to.tier(), transition.encoding),
@@ -83,17 +98,23 @@ absl::StatusOr<TransferSpec> ResidencyTable::Begin(const Transition& transition)
       .supplied = transition.supply.has_value(),
       .drop = transition.drop,
       .room = *std::move(room)};
-  TransferSpec spec{.ticket = live.ticket,
-                    .block = block.id,
-                    .bytes = block.bytes,
-                    .source = live.recipe,
-                    .target = to.PlaceOf(extent),
-                    .encoding = transition.encoding,
-                    .expected_checksum = std::nullopt,
-                    .cls = transition.cls};
+  TransferSpec spec{
+      .ticket = live.ticket,
+      .block = block.id,
+      .bytes = transition.encoding == Encoding::kCompressed ? Bytes(extent.length) : bytes,
+      .source = live.recipe,
+      .target = to.PlaceOf(extent),
+      .encoding = transition.encoding,
+      .expected_checksum = std::nullopt,
+      .cls = transition.cls,
+      .full_bytes = block.bytes,
+      .element = block.element,
+      .lowbit = to.options().lowbit,
+      .measure = !block.facts.measured && ElementBytes(block.element) > 0};
   if (live.source.valid()) {
     const Copy& source = copies_[live.source];
-    spec.source = CopySource{pool(source.pool).PlaceOf(source.extent()), source.checksum};
+    spec.source = CopySource{pool(source.pool).PlaceOf(source.extent()), source.checksum,
+                             source.encoding, BytesOf(source)};
   }
   if (block.checksum_known) spec.expected_checksum = block.checksum;
   if (transition.supply_checksum) spec.expected_checksum = transition.supply_checksum;
@@ -102,9 +123,15 @@ absl::StatusOr<TransferSpec> ResidencyTable::Begin(const Transition& transition)
   return spec;
 }
 
-std::optional<ResidencyTable::Completed> ResidencyTable::Complete(Ticket ticket, uint64_t checksum,
+void ResidencyTable::Learn(BlockId id, const ContentFacts& facts, Bytes compressed) {
+  Block& block = blocks_[id.value()];
+  if (facts.measured) block.facts = facts;
+  if (!compressed.zero()) block.compressed_pages = PagesOf(compressed);
+}
+
+std::optional<ResidencyTable::Completed> ResidencyTable::Complete(const TransferOutcome& outcome,
                                                                   TimePoint now) {
-  const auto it = live_.find(ticket);
+  const auto it = live_.find(outcome.ticket);
   if (it == live_.end()) {
     ++stale_tickets_;
     return std::nullopt;
@@ -115,18 +142,20 @@ std::optional<ResidencyTable::Completed> ResidencyTable::Complete(Ticket ticket,
   live_.erase(it);
   block.live = Ticket();
   block.ever_had_bytes = true;
-  std::move(live.room).Keep();
-
   Copy& copy = copies_[live.add];
-  copy.checksum = checksum;
+  if (copy.encoding == Encoding::kCompressed) live.room.Shrink(outcome.bytes);
+  copy.length = live.room.extent().length;
+  std::move(live.room).Keep();
+  copy.checksum = outcome.checksum;
   copy.since_us = now.time_since_epoch().count();
   Completed done{.change = {}, .slot = live.add, .retired = {}};
   done.needs_commit = pool(copy.pool).tier() == Tier::kNvme;
   copy.status = done.needs_commit ? CopyStatus::kCommitting : CopyStatus::kLive;
-  if (copy.encoding == Encoding::kFull) {
-    block.checksum = checksum;
+  if (copy.encoding == Encoding::kFull || outcome.full_checksum) {
+    block.checksum = outcome.full_checksum.value_or(outcome.checksum);
     block.checksum_known = true;
   }
+  Learn(block.id, outcome.facts, copy.encoding == Encoding::kCompressed ? outcome.bytes : Bytes());
   for (const SlotId slot : live.drop) {
     // Gone meanwhile, it may be a copy of another block by now; of this block none has come since.
     std::string why;

@@ -10,6 +10,7 @@
 #include "absl/container/inlined_vector.h"
 #include "absl/status/status.h"
 #include "core/bytes.h"
+#include "core/element.h"
 #include "core/ids.h"
 #include "core/link.h"
 #include "core/recipe.h"
@@ -39,19 +40,26 @@ struct CopyPlace {
 struct CopySource {
   CopyPlace place;
   uint64_t checksum = 0;
+  Encoding encoding = Encoding::kFull;  // lossless
+  Bytes bytes{};                        // of that encoding
 };
 using TransferSource = std::variant<CopySource, Recipe>;
 
 struct TransferSpec {
   Ticket ticket;
   BlockId block;
-  Bytes bytes;  // of the target's encoding
+  // Of the target's encoding; for a compressed target the most that it may have.
+  Bytes bytes;
   TransferSource source;
   CopyPlace target;
   Encoding encoding = Encoding::kFull;  // of the target
-  // XXH3-64 that the bytes must have, where it is known; the mover computes it in any case.
+  // XXH3-64 that the full bytes must have, where it is known; checked where they pass by.
   std::optional<uint64_t> expected_checksum;
   LinkClass cls = LinkClass::kRebalance;
+  Bytes full_bytes{};  // of the block
+  ElementType element = ElementType::kOther;
+  LowbitFormat lowbit = LowbitFormat::kInt8;  // of a low-bit target, and of what is measured
+  bool measure = false;                       // look at the full bytes and report ContentFacts
 };
 
 enum class TransferFailure : uint8_t {
@@ -61,11 +69,13 @@ enum class TransferFailure : uint8_t {
   kSourceChanged,  // a recipe's file is not the one it was
   kSourceError,    // a recipe's file is gone or unreadable, or the disk failed to read
   kTargetError,    // the target could not be written (disk full, device lost)
+  kTooLarge,  // the compressed bytes do not fit the target; the outcome says how many there are
 };
 
 constexpr const char* Name(TransferFailure failure) {
   constexpr const char* kNames[] = {"none",           "cancelled",    "source_corrupt",
-                                    "source_changed", "source_error", "target_error"};
+                                    "source_changed", "source_error", "target_error",
+                                    "too_large"};
   return kNames[static_cast<int>(failure)];
 }
 
@@ -76,7 +86,11 @@ struct TransferOutcome {
   TransferFailure failure = TransferFailure::kNone;
   absl::Status status;    // OK exactly if failure is kNone
   uint64_t checksum = 0;  // of the bytes now in the target; meaningless on failure
-  absl::InlinedVector<LinkUse, 2> uses;
+  absl::InlinedVector<LinkUse, 2> uses{};
+  // Of the full bytes, where they passed by.
+  std::optional<uint64_t> full_checksum{};
+  Bytes bytes{};         // of a compressed target: how many it has, or would have (kTooLarge)
+  ContentFacts facts{};  // where asked for, and the full bytes passed by
 };
 
 // The seam. Thread-safe; none of these blocks on I/O. Outcomes arrive through a callback that the

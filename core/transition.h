@@ -22,6 +22,8 @@ struct Transition {
   Purpose purpose = Purpose::kBackground;
   LinkClass cls = LinkClass::kRebalance;
   std::vector<SlotId> drop;
+  // The lossless copy to make it from; none: the table chooses.
+  SlotId source{};
   // Overrides the choice of source: the one-time supply of a put block.
   std::optional<Recipe> supply;
   std::optional<uint64_t> supply_checksum;

@@ -37,6 +37,8 @@ constexpr ConfigChoice<HbmBackend> kBackends[] = {
     {"auto", HbmBackend::kAuto}, {"host", HbmBackend::kHost}, {"cuda", HbmBackend::kCuda}};
 constexpr ConfigChoice<DiskIo> kDiskIos[] = {
     {"auto", DiskIo::kAuto}, {"io_uring", DiskIo::kIoUring}, {"pread", DiskIo::kPread}};
+constexpr ConfigChoice<LowbitFormat> kLowbitFormats[] = {{"int8", LowbitFormat::kInt8},
+                                                         {"int4", LowbitFormat::kInt4}};
 constexpr ConfigChoice<PolicyName> kPolicies[] = {{"residency", PolicyName::kResidency}};
 
 // What every section needs: where problems go, and the list of keys asked for.
@@ -100,6 +102,7 @@ void Require(const SectionReader& section, std::string_view key, ConfigProblems&
 void ReadHbm(const ConfigNode* table, HbmPoolConfig& out, Reading& reading) {
   SectionReader section(table, "pools.hbm", reading.problems);
   section.Choice("backend", out.backend, kBackends);
+  section.Choice("lowbit", out.lowbit, kLowbitFormats);
   section.Size("capacity", out.capacity, kPoolMin, kPoolMax);
   section.Size("segment", out.segment, kSegmentMin, kSegmentMax);
   FitSegments(section, out.capacity, out.segment, reading.problems);
@@ -112,6 +115,7 @@ void ReadDram(const ConfigNode* table, DramPoolConfig& out, Reading& reading) {
   section.Size("segment", out.segment, kSegmentMin, kSegmentMax);
   section.Switch("lock", out.lock);
   section.Switch("pretouch", out.pretouch);
+  section.Switch("compressed", out.compressed);
   FitSegments(section, out.capacity, out.segment, reading.problems);
   reading.Finish(section);
 }
@@ -134,6 +138,7 @@ NvmePoolConfig ReadDisk(const ConfigNode* table, size_t index, Reading& reading)
   section.Path("path", out.path);
   section.Size("capacity", out.capacity, kPoolMin, kPoolMax);
   section.Choice("io", out.io, kDiskIos);
+  section.Switch("compressed", out.compressed);
   Require(section, "path", reading.problems);
   Require(section, "capacity", reading.problems);
   if (!IsPoolName(out.name)) {
@@ -167,7 +172,7 @@ void ReadDisks(const std::vector<const ConfigNode*>& tables, std::vector<NvmePoo
     }
     out.push_back(disk);
   }
-  for (const char* key : {"name", "path", "capacity", "io"}) {
+  for (const char* key : {"name", "path", "capacity", "io", "compressed"}) {
     reading.keys.push_back(absl::StrCat("pools.nvme.", key));
   }
 }

@@ -11,6 +11,7 @@
 #include "absl/status/statusor.h"
 #include "core/bytes.h"
 #include "core/clock.h"
+#include "core/element.h"
 #include "daemon/config_host.h"
 #include "policy/config.h"
 
@@ -51,13 +52,15 @@ struct HbmPoolConfig {
   HbmBackend backend = HbmBackend::kAuto;
   Bytes capacity = GiB(1);
   Bytes segment;
+  LowbitFormat lowbit = LowbitFormat::kInt8;  // of low-bit copies
 };
 
 struct DramPoolConfig {
   Bytes capacity = GiB(2);
   Bytes segment;
-  bool lock = true;      // mlock, in the background
-  bool pretouch = true;  // fault pages in at start, in the background
+  bool lock = true;         // mlock, in the background
+  bool pretouch = true;     // fault pages in at start, in the background
+  bool compressed = false;  // background work keeps copies compressed where that suits the block
 };
 
 enum class DiskIo : uint8_t { kAuto, kIoUring, kPread };
@@ -67,6 +70,7 @@ struct NvmePoolConfig {
   std::string path;  // of one file, preallocated to `capacity`
   Bytes capacity;
   DiskIo io = DiskIo::kAuto;
+  bool compressed = false;  // as for DRAM
 };
 
 // Every bound that an operator may move. What happens at a bound: an RPC gets RESOURCE_EXHAUSTED;

@@ -97,6 +97,12 @@ v1::Lease ToProto(const GrantedLease& lease) {
   proto.set_served_from(ToProto(lease.served_from));
   proto.set_stall_us(lease.stall.count() > 0 ? lease.stall.count() : 0);
   proto.set_layout(lease.layout);
+  proto.set_element_type(ToProto(lease.element));
+  proto.set_full_bytes(lease.full_bytes.count());
+  if (lease.encoding == Encoding::kLowbit) {
+    proto.set_lowbit_format(ToProto(lease.lowbit));
+    proto.set_lowbit_error(lease.lowbit_error);
+  }
   return proto;
 }
 

@@ -44,6 +44,22 @@ void DescribeCopies(const ResidencyTable& table, BlockId id, v1::BlockInfo& info
   });
 }
 
+// In which encodings the block may be held, and what was measured to decide that.
+void DescribeEncodings(const ResidencyTable& table, const Block& block, v1::BlockInfo& info) {
+  info.set_element_type(ToProto(block.element));
+  LowbitFormat format = LowbitFormat::kInt8;
+  for (const auto& pool : table.pools()) {
+    if (pool->tier() == Tier::kHbm) format = pool->options().lowbit;
+  }
+  info.set_lowbit(Explain(Suits(block, Encoding::kLowbit, format)));
+  info.set_compressed(Explain(Suits(block, Encoding::kCompressed, format)));
+  if (!block.facts.measured) return;
+  info.set_lowbit_error(block.facts.lowbit_error);
+  const Bytes compressed = EncodedBytes(block, Encoding::kCompressed, format);
+  info.set_compression_ratio(static_cast<float>(static_cast<double>(block.bytes.count()) /
+                                                static_cast<double>(compressed.count())));
+}
+
 }  // namespace
 
 v1::BlockInfo DescribeBlock(const Controller& controller, BlockId id, const FileNames& files) {
@@ -72,7 +88,7 @@ v1::BlockInfo DescribeBlock(const Controller& controller, BlockId id, const File
   info.set_sensitivity(block.sensitivity);
   info.set_layout(table.layout(block));
   info.set_domain(block.domain.value());
-  info.set_element_type(ToProto(block.element));
+  DescribeEncodings(table, block, info);
   return info;
 }
 

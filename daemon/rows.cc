@@ -7,6 +7,9 @@
 namespace residency {
 namespace {
 
+// Of BlockRow::flags. Without it the sensitivity is the role's until it is measured again.
+constexpr uint32_t kSensitivityGiven = 1;
+
 CatalogueOperation RowOf(const ResidencyTable& table, const PersistModel& row) {
   const Model& model = table.model(row.model);
   return PutModelRow{{model.id, model.domain, model.name, model.fingerprint}};
@@ -28,6 +31,7 @@ CatalogueOperation RowOf(const ResidencyTable& table, const PersistBlock& row) {
                .recipe = block.recipe,
                .checksum = {}};
   if (block.checksum_known) out.checksum = block.checksum;
+  if (block.sensitivity_given) out.flags |= kSensitivityGiven;
   return PutBlockRow{std::move(out)};
 }
 
@@ -71,6 +75,7 @@ absl::Status RestoreNames(const CatalogueContents& contents, ResidencyTable& tab
                    .checksum = row.checksum,
                    .layout = row.layout,
                    .element = row.element};
+    if ((row.flags & kSensitivityGiven) == 0) spec.sensitivity.reset();
     if (!table.HasModel(row.model)) {
       return absl::DataLossError(absl::StrCat("block ", row.id.value(), " is of no known model"));
     }

@@ -24,19 +24,22 @@ std::vector<PoolOptions> PoolsOf(const Config& config) {
                                      .tier = Tier::kHbm,
                                      .name = "hbm",
                                      .capacity = config.hbm.capacity,
-                                     .segment_bytes = config.hbm.segment},
+                                     .segment_bytes = config.hbm.segment,
+                                     .lowbit = config.hbm.lowbit},
                                     {.id = kDram,
                                      .tier = Tier::kDram,
                                      .name = "dram",
                                      .capacity = config.dram.capacity,
-                                     .segment_bytes = config.dram.segment}};
+                                     .segment_bytes = config.dram.segment,
+                                     .compressed = config.dram.compressed}};
   for (const NvmePoolConfig& disk : config.nvme) {
     pools.push_back({.id = PoolId(static_cast<uint16_t>(pools.size())),
                      .tier = Tier::kNvme,
                      .name = disk.name,
                      .capacity = disk.capacity,
                      .segment_bytes = std::max(RoundUp(disk.capacity, Bytes(4096)), Bytes(4096)),
-                     .domain_segments = false});
+                     .domain_segments = false,
+                     .compressed = disk.compressed});
   }
   return pools;
 }
@@ -87,7 +90,8 @@ absl::Status Storage::OpenDisks(const Config& config) {
 absl::StatusOr<std::unique_ptr<Storage>> Storage::Open(const Config& config) {
   std::unique_ptr<Storage> storage(new Storage());
   storage->pools_ = PoolsOf(config);
-  auto staging = StagingRing::Create({});
+  // Beside a chunk, the rest of a page at either end, or the directory of a compressed copy.
+  auto staging = StagingRing::Create({.total = MiB(64), .buffer = MiB(1) + KiB(64)});
   if (!staging.ok()) return staging.status();
   storage->staging_ = *std::move(staging);
   if (absl::Status status = storage->OpenMemory(config); !status.ok()) return status;

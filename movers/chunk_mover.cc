@@ -3,6 +3,7 @@
 #include <cstring>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "core/check.h"
@@ -23,7 +24,7 @@ void ChunkMover::Place(const Transfer& transfer, Chunk& chunk) const {
   if (route.source == SourceKind::kDram) {
     const uint64_t base = transfer.copy()->place.extent.offset;
     chunk.data = transfer.source_pool->memory->Data(base + chunk.range.at);
-    if (route.target == Tier::kNvme && !IsAligned(chunk.range.size)) {
+    if (route.target == Tier::kNvme && !IsAligned(chunk.range.size) && !route.staged) {
       chunk.page = AllocateAligned(kIoAlignment);
       RESIDENCY_CHECK(chunk.page != nullptr, "no memory for one page");
     }
@@ -92,10 +93,62 @@ void ChunkMover::ReadFile(const Transfer& transfer, Chunk& chunk, Done done) {
   file_io_->Submit(std::move(request));
 }
 
-void ChunkMover::Hash(Transfer& transfer, Chunk& chunk) const {
+void ChunkMover::ReadDirectory(
+    const Transfer& transfer,
+    std::function<void(absl::StatusOr<std::span<const std::byte>>)> done) {
+  const PoolBinding* const pool = transfer.source_pool;
+  const CopyPlace& place = transfer.copy()->place;
+  const uint64_t footer = PieceDirectory::FooterBytes(transfer.full_bytes());
+  const uint64_t total = transfer.source_bytes().count();
+  if (footer > total) {
+    return done(absl::DataLossError(absl::StrCat(
+        "a compressed copy of ", total, " B has no room for its directory of ", footer, " B")));
+  }
+  if (pool->tier == Tier::kDram) {
+    return done(std::span<const std::byte>(pool->memory->Data(place.extent.offset + total - footer),
+                                           footer));
+  }
+  const uint64_t begin = AlignDown(total - footer);
+  auto memory = std::make_shared<AlignedMemory>(AllocateAligned(total - begin));
+  std::byte* const data = memory->get();
+  if (data == nullptr) return done(absl::ResourceExhaustedError("no memory for a directory"));
+  const std::span<const std::byte> wanted(data + (total - footer - begin), footer);
+  if (pool->tier == Tier::kHbm) {
+    const absl::Status status = pool->device->Download(place, begin, data, total - begin);
+    if (!status.ok()) return done(status);
+    return done(wanted);
+  }
+  pool->store->Read(place.extent.offset + begin, {data, total - begin},
+                    [memory, wanted, done = std::move(done)](absl::Status status) {
+                      if (!status.ok()) return done(status);
+                      done(wanted);
+                    });
+}
+
+absl::Status ChunkMover::Transcode(Transfer& transfer, Chunk& chunk) const {
+  static thread_local std::vector<std::byte> out(Transcoder::kPieceBytes + Transcoder::kSlackBytes);
+  const auto turned = transfer.transcoder->Turn(chunk.index, {chunk.data, chunk.range.size}, out);
+  if (!turned.ok()) return turned.status();
+  chunk.range = *turned;
+  if (chunk.range.size == 0) return absl::OkStatus();
+  std::byte* target = nullptr;
+  if (transfer.route.target == Tier::kDram) {
+    target =
+        transfer.target_pool->memory->Data(transfer.spec.target.extent.offset + chunk.range.at);
+  } else {
+    target = chunk.data = chunk.buffer->data();
+  }
+  std::memcpy(target, out.data(), chunk.range.size);
+  std::memset(target + chunk.range.size, 0, AlignUp(chunk.range.size) - chunk.range.size);
+  return absl::OkStatus();
+}
+
+absl::Status ChunkMover::Hash(Transfer& transfer, Chunk& chunk) const {
+  if (transfer.transcoder != nullptr) return Transcode(transfer, chunk);
   const TransferRoute& route = transfer.route;
   const ChunkRange range = chunk.range;
   transfer.checksum.Add({chunk.data, range.size});
+  if (transfer.meter != nullptr) transfer.meter->Add(range.at, {chunk.data, range.size});
   if (route.target == Tier::kDram) {
     const uint64_t base = transfer.spec.target.extent.offset;
     std::byte* target = transfer.target_pool->memory->Data(base + range.at);
@@ -112,6 +165,7 @@ void ChunkMover::Hash(Transfer& transfer, Chunk& chunk) const {
     }
     std::memset(chunk.data + range.size, 0, AlignUp(range.size) - range.size);
   }
+  return absl::OkStatus();
 }
 
 void ChunkMover::Drain(const Transfer& transfer, const Chunk& chunk, Done done) {

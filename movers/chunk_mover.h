@@ -6,8 +6,10 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <span>
 
 #include "absl/status/status.h"
+#include "absl/status/statusor.h"
 #include "movers/io_queue.h"
 #include "movers/mover_pools.h"
 #include "movers/transfer.h"
@@ -27,9 +29,14 @@ class ChunkMover {
   void Place(const Transfer& transfer, Chunk& chunk) const;
   // Brings the payload into host memory. REQUIRES: placed; the source is not in DRAM.
   void Fill(const Transfer& transfer, Chunk& chunk, Done done);
-  // Hashes the payload, and brings it into the form that the target takes: at its place in DRAM, or
-  // aligned and padded with zeros for a disk. REQUIRES: filled; the chunks before it were hashed.
-  void Hash(Transfer& transfer, Chunk& chunk) const;
+  // Hashes the payload, and brings it into the form that the target takes: in its encoding, at its
+  // place in DRAM, or aligned and padded with zeros for a disk. DataLoss if it is not what it
+  // should be. REQUIRES: filled; the chunks before it were hashed.
+  absl::Status Hash(Transfer& transfer, Chunk& chunk) const;
+  // Reads the directory of a compressed source; what `done` is given does not outlive the call.
+  // REQUIRES: prepared.
+  void ReadDirectory(const Transfer& transfer,
+                     std::function<void(absl::StatusOr<std::span<const std::byte>>)> done);
   // Takes the payload to the target. REQUIRES: hashed; the target is not in DRAM.
   void Drain(const Transfer& transfer, const Chunk& chunk, Done done);
   // Makes drained chunks durable. REQUIRES: the target is a disk.
@@ -37,6 +44,7 @@ class ChunkMover {
 
  private:
   void ReadFile(const Transfer& transfer, Chunk& chunk, Done done);
+  absl::Status Transcode(Transfer& transfer, Chunk& chunk) const;
   WorkerPool& CopierOf(PoolId device) { return *copiers_.at(device); }
 
   IoQueue* const file_io_;

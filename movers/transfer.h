@@ -10,11 +10,13 @@
 #include "core/link.h"
 #include "core/transfer.h"
 #include "movers/checksum.h"
+#include "movers/content_meter.h"
 #include "movers/file_registry.h"
 #include "movers/io_alignment.h"
 #include "movers/link_queue.h"
 #include "movers/mover_pools.h"
 #include "movers/staging_ring.h"
+#include "movers/transcoder.h"
 #include "movers/transfer_route.h"
 
 namespace residency {
@@ -22,7 +24,7 @@ namespace residency {
 // A chunk from its first grant until it has reached the target.
 struct Chunk {
   uint32_t index = 0;
-  ChunkRange range;
+  ChunkRange range;                     // of the source; of the target once it was hashed
   std::optional<StagingBuffer> buffer;  // if the route is staged
   AlignedMemory page;                   // of a page tail
   std::byte* data = nullptr;            // where the payload is, or will be, in host memory
@@ -62,8 +64,11 @@ struct Transfer {
   const PoolBinding* target_pool = nullptr;
   std::shared_ptr<const OpenFile> file;  // of a file recipe
 
-  // Of the one task that hashes at a time.
+  // Of the one task that hashes at a time. A transfer that changes the encoding has a transcoder,
+  // which sums by itself.
   Checksum checksum;
+  std::unique_ptr<ContentMeter> meter;
+  std::unique_ptr<Transcoder> transcoder;
 
   // Guarded by the engine's mutex.
   TransferFailure failure = TransferFailure::kNone;
@@ -78,6 +83,18 @@ struct Transfer {
   HopMeter fill;
   HopMeter drain;
 
+  uint32_t chunk_count() const {
+    return transcoder ? transcoder->piece_count() : route.chunk_count();
+  }
+  ChunkRange ChunkAt(uint32_t index) const {
+    return transcoder ? transcoder->SourceRange(index) : route.Chunk(index);
+  }
+  Encoding source_encoding() const { return copy() ? copy()->encoding : Encoding::kFull; }
+  bool transcoded() const { return source_encoding() != spec.encoding; }
+  Bytes full_bytes() const { return spec.full_bytes.zero() ? spec.bytes : spec.full_bytes; }
+  Bytes source_bytes() const {
+    return copy() && !copy()->bytes.zero() ? copy()->bytes : full_bytes();
+  }
   bool failed() const { return failure != TransferFailure::kNone; }
   const CopySource* copy() const { return std::get_if<CopySource>(&spec.source); }
   const Recipe* recipe() const { return std::get_if<Recipe>(&spec.source); }

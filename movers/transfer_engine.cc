@@ -23,7 +23,12 @@ LinkQueueOptions LaneOptions(const TransferEngineOptions& options, std::optional
 TransferEngine::TransferEngine(TransferEngineOptions options)
     : options_(std::move(options)),
       pools_(options_.pools),
-      checks_{&pools_, &options_.links, options_.files, options_.chunk},
+      checks_{&pools_,
+              &options_.links,
+              options_.files,
+              options_.chunk,
+              options_.staging->buffer_bytes(),
+              options_.clock},
       compute_(options_.compute_threads),
       chunk_mover_(pools_, options_.file_io, &compute_) {
   RESIDENCY_CHECK(IsAligned(options_.chunk.count()) && options_.chunk.count() >= 2 * kIoAlignment,
@@ -106,6 +111,28 @@ void TransferEngine::Prepare(const TransferPtr& transfer) {
   }
   TransferFault fault;
   if (!cancelled) fault = checks_.Prepare(*transfer);
+  if (!cancelled && fault.ok() && transfer->transcoded()) {
+    if (transfer->source_encoding() == Encoding::kCompressed) return ReadDirectory(transfer);
+    fault = checks_.PlanTranscoding(*transfer, {});
+  }
+  Prepared(transfer, std::move(fault));
+}
+
+void TransferEngine::ReadDirectory(const TransferPtr& transfer) {
+  {
+    std::lock_guard lock(mu_);
+    ++external_calls_;
+  }
+  chunk_mover_.ReadDirectory(*transfer,
+                             [this, transfer](absl::StatusOr<std::span<const std::byte>> footer) {
+                               TransferFault fault{TransferFailure::kSourceError, footer.status()};
+                               if (footer.ok()) fault = checks_.PlanTranscoding(*transfer, *footer);
+                               Prepared(transfer, std::move(fault));
+                               EndCall();
+                             });
+}
+
+void TransferEngine::Prepared(const TransferPtr& transfer, TransferFault fault) {
   {
     std::lock_guard lock(mu_);
     if (!fault.ok()) Fail(*transfer, fault.failure, std::move(fault.status));
@@ -174,13 +201,30 @@ void TransferEngine::Deliver(const TransferPtr& transfer) {
   if (Quiet()) quiet_.notify_all();
 }
 
+void TransferEngine::DescribeBytes(const Transfer& transfer, TransferOutcome& outcome) {
+  const bool done = outcome.failure == TransferFailure::kNone;
+  if (!done && outcome.failure != TransferFailure::kTooLarge) return;
+  if (transfer.transcoder != nullptr) {
+    outcome.facts = transfer.transcoder->facts();
+    outcome.bytes = transfer.transcoder->target_bytes();
+    if (!done) return;
+    outcome.checksum = transfer.transcoder->target_checksum();
+    outcome.full_checksum = transfer.transcoder->full_checksum();
+    return;
+  }
+  outcome.checksum = transfer.checksum.value();
+  if (transfer.source_encoding() == Encoding::kFull) outcome.full_checksum = outcome.checksum;
+  if (transfer.meter != nullptr) outcome.facts = transfer.meter->Result();
+  outcome.bytes = transfer.spec.bytes;
+}
+
 TransferOutcome TransferEngine::OutcomeOf(const Transfer& transfer) const {
   TransferFault fault = checks_.Explain(transfer, {transfer.failure, transfer.status});
   TransferOutcome outcome;
   outcome.ticket = transfer.spec.ticket;
   outcome.failure = fault.failure;
   outcome.status = std::move(fault.status);
-  if (outcome.failure == TransferFailure::kNone) outcome.checksum = transfer.checksum.value();
+  DescribeBytes(transfer, outcome);
   const auto add = [&](std::optional<size_t> lane, const HopMeter& meter) {
     if (!lane.has_value() || *lane >= options_.links.size() || meter.bytes == 0) return;
     LinkUse use;
@@ -193,7 +237,27 @@ TransferOutcome TransferEngine::OutcomeOf(const Transfer& transfer) const {
   };
   add(transfer.route.fill, transfer.fill);
   add(transfer.route.drain, transfer.drain);
+  AddCodecUses(transfer, outcome);
   return outcome;
+}
+
+void TransferEngine::AddCodecUses(const Transfer& transfer, TransferOutcome& outcome) const {
+  if (transfer.transcoder == nullptr || outcome.failure != TransferFailure::kNone) return;
+  const auto add = [&](LinkKind kind, int64_t busy_us) {
+    for (const Link& link : options_.links) {
+      if (link.kind != kind) continue;
+      outcome.uses.push_back({.link = link.id,
+                              .cls = transfer.spec.cls,
+                              .bytes = transfer.full_bytes().count(),
+                              .busy_us = busy_us});
+    }
+  };
+  const Transcoder::Options& turn = transfer.transcoder->options();
+  if (turn.from == Encoding::kCompressed) {
+    add(LinkKind::kDecompress, transfer.transcoder->decode_us());
+  }
+  if (turn.to == Encoding::kCompressed) add(LinkKind::kCompress, transfer.transcoder->encode_us());
+  if (turn.to == Encoding::kLowbit) add(LinkKind::kQuantize, transfer.transcoder->encode_us());
 }
 
 }  // namespace residency

@@ -72,10 +72,15 @@ class TransferEngine final : public Mover {
 
   // The life of a transfer. The second group needs mu_.
   void Prepare(const TransferPtr& transfer);
+  // Continue the step of Prepare().
+  void ReadDirectory(const TransferPtr& transfer);
+  void Prepared(const TransferPtr& transfer, TransferFault fault);
   void Verify(const TransferPtr& transfer);
   void Sync(const TransferPtr& transfer);
   void Deliver(const TransferPtr& transfer);
   TransferOutcome OutcomeOf(const Transfer& transfer) const;
+  static void DescribeBytes(const Transfer& transfer, TransferOutcome& outcome);
+  void AddCodecUses(const Transfer& transfer, TransferOutcome& outcome) const;
 
   void Fail(Transfer& transfer, TransferFailure failure, absl::Status status);
   void EndStep(const TransferPtr& transfer);

@@ -40,17 +40,17 @@ void TransferEngine::GrantFrom(size_t lane, std::vector<Granted>* granted) {
 
 // One chunk ahead of what was granted is enough to keep a transfer's place in the queue.
 void TransferEngine::OfferNext(Transfer& transfer) {
-  if (transfer.next_offer >= transfer.route.chunk_count()) return;
+  if (transfer.next_offer >= transfer.chunk_count()) return;
   const uint32_t index = transfer.next_offer++;
   lanes_[transfer.route.first_lane()].Offer(transfer.spec.ticket, transfer.spec.cls,
-                                            {index, transfer.route.Chunk(index).size}, Now());
+                                            {index, transfer.ChunkAt(index).size}, Now());
 }
 
 Chunk* TransferEngine::AddChunk(Transfer& transfer, uint32_t index,
                                 std::optional<StagingBuffer> buffer) {
   Chunk& chunk = transfer.chunks[index];
   chunk.index = index;
-  chunk.range = transfer.route.Chunk(index);
+  chunk.range = transfer.ChunkAt(index);
   chunk.buffer = std::move(buffer);
   chunk_mover_.Place(transfer, chunk);
   return &chunk;
@@ -115,11 +115,13 @@ void TransferEngine::Hash(const TransferPtr& transfer) {
     std::lock_guard lock(mu_);
     if (!transfer->failed()) chunk = &transfer->chunks.at(transfer->next_hash);
   }
-  if (chunk != nullptr) chunk_mover_.Hash(*transfer, *chunk);
+  absl::Status status;
+  if (chunk != nullptr) status = chunk_mover_.Hash(*transfer, *chunk);
   bool drain_now = false;
   {
     std::lock_guard lock(mu_);
     transfer->hashing = false;
+    if (!status.ok()) Fail(*transfer, TransferFailure::kSourceCorrupt, std::move(status));
     if (chunk != nullptr && !transfer->failed()) {
       ++transfer->next_hash;
       drain_now = AfterHash(transfer, *chunk);
@@ -134,7 +136,7 @@ void TransferEngine::Hash(const TransferPtr& transfer) {
 
 bool TransferEngine::AfterHash(const TransferPtr& transfer, Chunk& chunk) {
   const TransferRoute& route = transfer->route;
-  if (!route.drain.has_value()) {
+  if (!route.drain.has_value() || chunk.range.size == 0) {
     CompleteChunk(transfer, chunk);
     return false;
   }
@@ -162,7 +164,7 @@ void TransferEngine::OnDrained(const TransferPtr& transfer, Chunk* chunk, absl::
 void TransferEngine::CompleteChunk(const TransferPtr& transfer, Chunk& chunk) {
   EndGrant(chunk);
   transfer->chunks.erase(chunk.index);
-  if (++transfer->chunks_done < transfer->route.chunk_count() || transfer->failed()) return;
+  if (++transfer->chunks_done < transfer->chunk_count() || transfer->failed()) return;
   ++transfer->steps;
   compute_.Post([this, transfer] { Verify(transfer); });
 }

@@ -55,13 +55,16 @@ TransferRoute RouteBetween(const RouteEnds& ends, const std::vector<Link>& links
   route.drain = DrainLane(ends, links);
   const bool direct_file = ends.source == SourceKind::kFile && ends.file_direct;
   if (direct_file) route.shift = static_cast<uint32_t>(ends.file_offset % kIoAlignment);
+  const bool from_dram = ends.source == SourceKind::kDram;
+  const bool to_dram = ends.target == Tier::kDram;
+  // What changes its form is never brought to its place directly, nor taken from there.
   route.staged =
-      ends.source != SourceKind::kDram && (ends.target != Tier::kDram || route.shift != 0);
+      ends.transcoded ? !from_dram || !to_dram : !from_dram && (!to_dram || route.shift != 0);
   // The aligned superset of a chunk is up to one page longer than the chunk.
   const uint64_t payload = chunk.count() - (route.shift != 0 ? kIoAlignment : 0);
   route.chunk_bytes = static_cast<uint32_t>(payload);
   route.page_tail =
-      ends.source == SourceKind::kDram && ends.target == Tier::kNvme && !IsAligned(ends.bytes);
+      from_dram && ends.target == Tier::kNvme && !IsAligned(ends.bytes) && !ends.transcoded;
   return route;
 }
 

@@ -26,6 +26,7 @@ struct RouteEnds {
   bool file_direct = false;  // kFile: read with O_DIRECT, so in aligned pieces
   Tier target = Tier::kDram;
   PoolId target_pool;
+  bool transcoded = false;  // the target's encoding is another than the source's
 };
 
 // Payload bytes [at, at + size) of the block.

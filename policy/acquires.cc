@@ -10,6 +10,8 @@ namespace {
 
 // Remembered grants are looked through for dead ones when there are twice as many as last time.
 constexpr size_t kGrantsRememberedMin = 4096;
+// A low-bit copy is brought first only if it is there in less than this share of the time.
+constexpr double kLowbitSooner = 0.8;
 
 absl::StatusCode CodeOf(TransferFailure failure, const absl::Status& status) {
   switch (failure) {
@@ -183,6 +185,22 @@ absl::Status Acquires::WhyGone(const Waiting& waiting, BlockId id) const {
                                           "; put its bytes again or register it with a good file"));
 }
 
+Encoding Acquires::EncodingFor(const Waiting& waiting, BlockId id, PoolId target) const {
+  const AcceptMask& accepts = waiting.batch.accepts;
+  const Block& block = s_.table.block(id);
+  if (!accepts.hbm_lowbit || !accepts.hbm_full || !s_.config.lowbit) return Encoding::kFull;
+  if (block.sensitivity > s_.config.psi_no_low_bit) return Encoding::kFull;
+  if (s_.table.SuitsIn(id, target, Encoding::kLowbit) != Suitability::kSuits) {
+    return Encoding::kFull;
+  }
+  const auto us = [&](Encoding encoding) {
+    const auto path = scoring_.PathTo(id, target, SlotId(), encoding);
+    return s_.links.EstimateUs(path, block.bytes, LinkClass::kDemand);
+  };
+  return us(Encoding::kLowbit) < kLowbitSooner * us(Encoding::kFull) ? Encoding::kLowbit
+                                                                     : Encoding::kFull;
+}
+
 absl::Status Acquires::Fetch(const Waiting& waiting, BlockId id) {
   const Block& block = s_.table.block(id);
   const PoolId target = s_.RoomiestPool(waiting.batch.accepts.hbm_full ? Tier::kHbm : Tier::kDram);
@@ -196,7 +214,8 @@ absl::Status Acquires::Fetch(const Waiting& waiting, BlockId id) {
     return absl::OkStatus();
   }
   // An old copy there is on its way out; the new one comes after it.
-  if (s_.table.CopyIn(id, target, Encoding::kFull).valid()) return absl::OkStatus();
+  const Encoding encoding = EncodingFor(waiting, id, target);
+  if (s_.table.CopyIn(id, target, encoding).valid()) return absl::OkStatus();
   if (!s_.table.ChooseSource(id, target).valid() && !block.CanRecompute()) {
     // A write that is being committed is about to be a source.
     if (s_.table.FlightOf(id)) return absl::OkStatus();
@@ -204,6 +223,7 @@ absl::Status Acquires::Fetch(const Waiting& waiting, BlockId id) {
   }
   Transition transition{.block = id,
                         .to = target,
+                        .encoding = encoding,
                         .purpose = Purpose::kDemand,
                         .cls = LinkClass::kDemand,
                         .drop = {},
@@ -303,13 +323,13 @@ void Acquires::OnFailed(const MoveFailure& failure) {
                                          failure.status.message()));
   const bool target_error = failure.failure == TransferFailure::kTargetError;
   const bool other_source = s_.table.HasLosslessBesides(failure.block, SlotId()) && !target_error;
-  const ResidencyState failed_to = StateOf(s_.table.pool(failure.target).tier(), Encoding::kFull);
+  const ResidencyState failed_to = StateOf(s_.table.pool(failure.target).tier(), failure.encoding);
   for (auto it = waiting_.begin(); it != waiting_.end();) {
     Waiting& waiting = it->second;
     const auto& blocks = waiting.batch.blocks;
     if (std::find(blocks.begin(), blocks.end(), failure.block) == blocks.end()) {
       ++it;
-    } else if (other_source || !waiting.batch.accepts.Accepts(failed_to, Encoding::kFull)) {
+    } else if (other_source || !waiting.batch.accepts.Accepts(failed_to, failure.encoding)) {
       // Not the end of it: there is another source, or it was a stage that the batch has no use
       // for.
       if (!target_error) waiting.failed[failure.block] = status;

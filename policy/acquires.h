@@ -18,8 +18,8 @@ namespace residency {
 
 class Acquires {
  public:
-  Acquires(ControllerState& state, Moves& moves, LeaseBook& leases, Room& room)
-      : s_(state), moves_(moves), leases_(leases), room_(room) {}
+  Acquires(ControllerState& state, Scoring& scoring, Moves& moves, LeaseBook& leases, Room& room)
+      : s_(state), scoring_(scoring), moves_(moves), leases_(leases), room_(room) {}
 
   void OnAcquire(const AcquireBatch& event);
   void OnAbandoned(const AcquireAbandoned& event);
@@ -62,7 +62,12 @@ class Acquires {
   void Fail(Waiting& waiting, absl::Status status);
   std::string NameHolders() const;
 
+  // What a cold block is brought as: low-bit where that is accepted, allowed and there sooner. The
+  // full copy follows when the planner finds it worth while.
+  Encoding EncodingFor(const Waiting& waiting, BlockId block, PoolId target) const;
+
   ControllerState& s_;
+  Scoring& scoring_;
   Moves& moves_;
   LeaseBook& leases_;
   Room& room_;

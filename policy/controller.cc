@@ -31,7 +31,7 @@ struct Controller::Parts {
         moves(s, scoring, recorder, vetting),
         leases(s, moves),
         room(s, scoring, vetting, moves, leases),
-        acquires(s, moves, leases, room),
+        acquires(s, scoring, moves, leases, room),
         registry(s, leases, acquires),
         planner(s, scoring, vetting, moves, room, acquires),
         operators(s, scoring, vetting, moves, leases, room, acquires),
@@ -141,6 +141,7 @@ void Controller::Parts::BeginTick() {
 }
 
 void Controller::Parts::LetProgress() {
+  leases.DropSuperseded(moves.TakeSuperseded());
   leases.DropStreamed([this](BlockId block) { return acquires.Wanted(block); });
   for (int round = 0; round < kProgressRoundsMax; ++round) {
     for (const MoveFailure& failure : moves.TakeFailures()) {
@@ -205,8 +206,12 @@ Explanation Controller::Explain(BlockId id, size_t decisions_max) const {
     note.competing = s.table.copy(slot).block;  // the next to go besides this one
     break;
   }
-  const SlotId copy = s.table.CopyIn(id, pool, Encoding::kFull);
-  if (copy.valid() && s.table.copy(copy).status == CopyStatus::kLive) {
+  SlotId copy;  // the hottest there
+  s.table.ForEachCopy(id, [&](SlotId slot, const Copy& c) {
+    if (c.pool != pool || c.status != CopyStatus::kLive) return;
+    if (!copy.valid() || s.table.StateOf(c) < s.table.StateOf(s.table.copy(copy))) copy = slot;
+  });
+  if (copy.valid()) {
     note.score = parts_->scoring.ScoreCopy(copy);
     const bool lowest = !order.empty() && order.begin()->second == copy;
     note.reason =

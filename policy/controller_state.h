@@ -26,6 +26,7 @@ struct ModelState {
   int in_step = 0;  // sessions inside a step
   TimePoint last_sign{Micros(-1'000'000'000'000)};
   int sessions = 0;
+  int lowbit_sessions = 0;  // of those, how many can use low-bit copies
 };
 
 struct SessionState {
@@ -35,6 +36,7 @@ struct SessionState {
   Bytes max_batch;
   AcceptMask accepts;
   absl::flat_hash_set<ModelId> models;
+  absl::flat_hash_set<ModelId> lowbit_models;  // of those, counted as able to use low-bit copies
   absl::flat_hash_set<ModelId> stepping;
   absl::flat_hash_set<LeaseId> leases;
   Bytes leased;       // of blocks, over all its leases
@@ -99,6 +101,15 @@ struct ControllerState {
   template <class Body>
   void ReplyTo(RequestId request, Body body) {
     if (request.valid()) Emit(Reply{request, absl::OkStatus(), std::move(body)});
+  }
+
+  // In which encoding a copy of the block is kept in this pool when nobody says: compressed where
+  // the pool wants that and it suits the block.
+  Encoding EncodingKept(BlockId block, PoolId pool) const {
+    const bool compressed =
+        table.pool(pool).options().compressed &&
+        table.SuitsIn(block, pool, Encoding::kCompressed) == Suitability::kSuits;
+    return compressed ? Encoding::kCompressed : Encoding::kFull;
   }
 
   // The pool of this tier with the most room; none if there is no such pool.

@@ -228,6 +228,10 @@ struct GrantedLease {
   ResidencyState served_from = ResidencyState::kS0FullHbm;
   Micros stall{0};
   std::string layout;  // as registered
+  ElementType element = ElementType::kOther;
+  Bytes full_bytes{};                         // of the block
+  LowbitFormat lowbit = LowbitFormat::kInt8;  // where the encoding is low-bit
+  float lowbit_error = 0;
 };
 struct GrantedBody {
   std::vector<GrantedLease> leases;

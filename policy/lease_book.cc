@@ -19,13 +19,17 @@ GrantedLease LeaseBook::Describe(LeaseId id) const {
   return {.lease = id,
           .block = lease.block,
           .place = s_.table.pool(copy.pool).PlaceOf(copy.extent()),
-          .bytes = s_.table.block(lease.block).bytes,
+          .bytes = s_.table.BytesOf(copy),
           .encoding = copy.encoding,
           .generation = copy.generation,
           .checksum = copy.checksum,
           .mode = lease.mode,
           .served_from = s_.table.StateOf(copy),
-          .layout = s_.table.layout(s_.table.block(lease.block))};
+          .layout = s_.table.layout(s_.table.block(lease.block)),
+          .element = s_.table.block(lease.block).element,
+          .full_bytes = s_.table.block(lease.block).bytes,
+          .lowbit = s_.table.pool(copy.pool).options().lowbit,
+          .lowbit_error = s_.table.block(lease.block).facts.lowbit_error};
 }
 
 GrantedLease LeaseBook::Grant(SessionState& session, SlotId slot, LeaseMode mode,
@@ -44,8 +48,8 @@ GrantedLease LeaseBook::Grant(SessionState& session, SlotId slot, LeaseMode mode
   GrantedLease granted = Describe(*id);
   granted.served_from = served_from;
   granted.stall = stall;
-  session.leased += granted.bytes;
-  if (mode != LeaseMode::kRecallable) session.hard_leased += granted.bytes;
+  session.leased += granted.full_bytes;
+  if (mode != LeaseMode::kRecallable) session.hard_leased += granted.full_bytes;
   ++s_.counters.served_from[static_cast<int>(served_from)];
   s_.counters.served_bytes[static_cast<int>(served_from)] += granted.bytes.count();
   moves_.OnUsed(slot);
@@ -74,7 +78,7 @@ bool LeaseBook::End(SessionState& session, LeaseId id) {
 
   const Copy& copy = s_.table.copy(lease.slot);
   if (copy.leases > 0) return true;
-  const bool streamed = streamed_.erase(lease.slot) > 0;
+  const bool streamed = streamed_.erase(lease.slot) + superseded_.erase(lease.slot) > 0;
   if (copy.status == CopyStatus::kQuarantined) {
     moves_.ReleaseQuarantined(lease.slot);
   } else if (streamed) {
@@ -90,6 +94,20 @@ void LeaseBook::DropStreamed(const std::function<bool(BlockId)>& wanted) {
     if (copy.leases > 0 || s_.table.block(copy.block).pins > 0 || wanted(copy.block)) continue;
     // Streamed blocks are served, not admitted. If this is the last lossless copy it stays.
     (void)moves_.Drop(slot, {.verdict = Verdict::kBypass, .reason = "streamed", .competing = {}});
+  }
+}
+
+void LeaseBook::DropSuperseded(const std::vector<std::pair<SlotId, Generation>>& copies) {
+  for (const auto& [slot, generation] : copies) {
+    if (!s_.table.copies().Is(slot, generation)) continue;
+    if (s_.table.copy(slot).status != CopyStatus::kLive) continue;
+    if (s_.table.copy(slot).leases > 0) {
+      superseded_[slot] = generation;
+      Recall(slot);
+      continue;
+    }
+    (void)moves_.Drop(slot,
+                      {.verdict = Verdict::kDemote, .reason = "a full copy came", .competing = {}});
   }
 }
 

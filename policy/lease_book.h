@@ -37,6 +37,8 @@ class LeaseBook {
   // Lets copies go that were brought for streams alone, now that these are done with them; but for
   // those that `wanted` names, which are admitted. Before waiting batches get on.
   void DropStreamed(const std::function<bool(BlockId)>& wanted);
+  // Lets copies go whose block has a better one now, asking their leases back first.
+  void DropSuperseded(const std::vector<std::pair<SlotId, Generation>>& copies);
   // Sends the recalls gathered since, one hint a session. At the end of every step.
   void SendRecalls();
   // Sessions that leave a recall unanswered past the deadline are shown unhealthy. Once a tick.
@@ -51,6 +53,7 @@ class LeaseBook {
   std::map<SessionId, std::vector<LeaseId>> recalls_;  // sent in the same order in every run
   absl::flat_hash_set<SlotId> streamed_;  // leased, brought for streams, and leased by nobody else
   std::vector<std::pair<SlotId, Generation>> streamed_out_;
+  absl::flat_hash_map<SlotId, Generation> superseded_;  // leased still
 };
 
 }  // namespace residency

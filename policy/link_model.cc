@@ -17,6 +17,8 @@ constexpr Prior PriorOf(LinkKind kind) {
       /* kFileToDram */ {1000, 200}, /* kGenerate */ {4000, 20},
       /* kNvmeToDram */ {2000, 150}, /* kDramToNvme */ {1000, 200},
       /* kDramToHbm */ {8000, 20},   /* kHbmToDram */ {8000, 20},
+      /* kQuantize */ {1000, 10},    /* kCompress */ {300, 10},
+      /* kDecompress */ {1500, 10},
   };
   return kPriors[static_cast<int>(kind)];
 }
@@ -30,6 +32,11 @@ constexpr double kMemoryBytes = 2048.0 * (1 << 20);
 // Of one latency sample.
 constexpr double kLatencyWeightMin = 1.0 / 256;
 constexpr double kLatencyWeightMax = 1.0 / 8;
+
+uint64_t BytesOn(const LinkModel::Hop& hop, Bytes bytes) {
+  if (hop.share == 1) return bytes.count();
+  return static_cast<uint64_t>(hop.share * static_cast<double>(bytes.count()));
+}
 
 }  // namespace
 
@@ -50,15 +57,43 @@ LinkId LinkModel::Find(LinkKind kind, PoolId pool) const {
   RESIDENCY_CHECK(false, "a move between pools that no link joins");
 }
 
-LinkModel::Path LinkModel::CopyPath(End from, End to) const {
+LinkModel::Path LinkModel::HopsBetween(End from, End to) const {
   Path path;
-  // Within host memory, or within one device, no link is used.
-  if (from.tier != Tier::kNvme && from.tier == to.tier && from.pool == to.pool) return path;
   if (from.tier == Tier::kNvme) path.push_back(Find(LinkKind::kNvmeToDram, from.pool));
   if (from.tier == Tier::kHbm) path.push_back(Find(LinkKind::kHbmToDram, from.pool));
   if (to.tier == Tier::kNvme) path.push_back(Find(LinkKind::kDramToNvme, to.pool));
   if (to.tier == Tier::kHbm) path.push_back(Find(LinkKind::kDramToHbm, to.pool));
   return path;
+}
+
+LinkModel::Path LinkModel::CopyPath(End from, End to) const {
+  // Within host memory, or within one device, no link is used.
+  if (from.tier != Tier::kNvme && from.tier == to.tier && from.pool == to.pool) return {};
+  return HopsBetween(from, to);
+}
+
+void LinkModel::AddCodecs(Path& path, Encoding from, Encoding to) const {
+  if (from == to) return;
+  if (from == Encoding::kCompressed) path.push_back(Find(LinkKind::kDecompress, PoolId()));
+  if (to == Encoding::kCompressed) path.push_back(Find(LinkKind::kCompress, PoolId()));
+  if (to == Encoding::kLowbit) path.push_back(Find(LinkKind::kQuantize, PoolId()));
+}
+
+LinkModel::Path LinkModel::TurnPath(End from, Form source, End to, Form target) const {
+  Path path = source.encoding == target.encoding ? CopyPath(from, to) : HopsBetween(from, to);
+  for (Hop& hop : path) {
+    const LinkKind kind = links_[hop.link.value()].kind;
+    const bool out = kind == LinkKind::kDramToNvme || kind == LinkKind::kDramToHbm;
+    hop.share = out ? target.share : source.share;
+  }
+  AddCodecs(path, source.encoding, target.encoding);
+  return path;
+}
+
+LinkModel::Path LinkModel::Turned(Path recipe, Form target) const {
+  for (size_t i = 1; i < recipe.size(); ++i) recipe[i].share = target.share;
+  AddCodecs(recipe, Encoding::kFull, target.encoding);
+  return recipe;
 }
 
 LinkModel::Path LinkModel::FilePath(End to) const {
@@ -74,15 +109,15 @@ LinkModel::Path LinkModel::GeneratePath(End to) const {
 }
 
 void LinkModel::OnStarted(const Path& path, LinkClass cls, Bytes bytes) {
-  for (const LinkId link : path) {
-    figures_[link.value()].queued_bytes[static_cast<int>(cls)] += bytes.count();
+  for (const Hop& hop : path) {
+    figures_[hop.link.value()].queued_bytes[static_cast<int>(cls)] += BytesOn(hop, bytes);
   }
 }
 
 void LinkModel::OnEnded(const Path& path, LinkClass cls, Bytes bytes) {
-  for (const LinkId link : path) {
-    uint64_t& queued = figures_[link.value()].queued_bytes[static_cast<int>(cls)];
-    queued -= std::min(queued, bytes.count());
+  for (const Hop& hop : path) {
+    uint64_t& queued = figures_[hop.link.value()].queued_bytes[static_cast<int>(cls)];
+    queued -= std::min(queued, BytesOn(hop, bytes));
   }
 }
 
@@ -118,31 +153,42 @@ void LinkModel::OnMeasured(const LinkUse& use) {
 double LinkModel::UnloadedUs(const Path& path, Bytes bytes) const {
   double latency = 0;
   double slowest = 0;
-  for (const LinkId link : path) {
-    const Figures& figures = figures_[link.value()];
+  for (const Hop& hop : path) {
+    const Figures& figures = figures_[hop.link.value()];
     latency += figures.latency_us;
-    slowest = std::max(slowest, static_cast<double>(bytes.count()) / figures.bytes_per_us);
+    slowest = std::max(slowest, static_cast<double>(BytesOn(hop, bytes)) / figures.bytes_per_us);
   }
   return latency + slowest;
+}
+
+double LinkModel::CodecUs(const Path& path, Bytes bytes) const {
+  double us = 0;
+  for (const Hop& hop : path) {
+    if (!IsCodec(links_[hop.link.value()].kind)) continue;
+    const Figures& figures = figures_[hop.link.value()];
+    us += figures.latency_us + static_cast<double>(bytes.count()) / figures.bytes_per_us;
+  }
+  return us;
 }
 
 double LinkModel::EstimateUs(const Path& path, Bytes bytes, LinkClass cls) const {
   double latency = 0;
   double slowest = 0;
-  for (const LinkId link : path) {
-    const Figures& figures = figures_[link.value()];
+  for (const Hop& hop : path) {
+    const Figures& figures = figures_[hop.link.value()];
     uint64_t ahead = 0;
     for (int c = 0; c <= static_cast<int>(cls); ++c) ahead += figures.queued_bytes[c];
     latency += figures.latency_us;
-    slowest = std::max(slowest, static_cast<double>(ahead + bytes.count()) / figures.bytes_per_us);
+    slowest =
+        std::max(slowest, static_cast<double>(ahead + BytesOn(hop, bytes)) / figures.bytes_per_us);
   }
   return latency + slowest;
 }
 
 double LinkModel::BacklogSeconds(const Path& path) const {
   double most = 0;
-  for (const LinkId link : path) {
-    const Figures& figures = figures_[link.value()];
+  for (const Hop& hop : path) {
+    const Figures& figures = figures_[hop.link.value()];
     uint64_t background = 0;
     for (int c = static_cast<int>(LinkClass::kDemand) + 1; c < kLinkClassCount; ++c) {
       background += figures.queued_bytes[c];
@@ -153,8 +199,8 @@ double LinkModel::BacklogSeconds(const Path& path) const {
 }
 
 bool LinkModel::Idle(const Path& path) const {
-  return std::all_of(path.begin(), path.end(), [&](LinkId link) {
-    const auto& queued = figures_[link.value()].queued_bytes;
+  return std::all_of(path.begin(), path.end(), [&](const Hop& hop) {
+    const auto& queued = figures_[hop.link.value()].queued_bytes;
     return std::all_of(queued.begin(), queued.end(), [](uint64_t bytes) { return bytes == 0; });
   });
 }

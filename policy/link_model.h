@@ -15,8 +15,15 @@ namespace residency {
 
 class LinkModel {
  public:
-  // At most two links: into host memory (or the staging ring), and out of it.
-  using Path = absl::InlinedVector<LinkId, 2>;
+  // One link of a path, and the share of a block's full bytes that passes it.
+  struct Hop {
+    LinkId link;
+    double share = 1;
+    Hop(LinkId l, double s = 1) : link(l), share(s) {}  // NOLINT: a link alone passes all
+    friend bool operator==(const Hop&, const Hop&) = default;
+  };
+  // Into host memory (or the staging ring), out of it, and the codecs in between.
+  using Path = absl::InlinedVector<Hop, 4>;
 
   explicit LinkModel(std::vector<Link> links);
 
@@ -26,6 +33,15 @@ class LinkModel {
     PoolId pool;
   };
   Path CopyPath(End from, End to) const;
+  // A move that changes the encoding passes through host memory even within one device. The
+  // shares are of the source's and the target's bytes in the full ones.
+  struct Form {
+    Encoding encoding = Encoding::kFull;
+    double share = 1;
+  };
+  Path TurnPath(End from, Form source, End to, Form target) const;
+  // Into another encoding on the way from a recipe, whose bytes are full.
+  Path Turned(Path recipe, Form target) const;
   Path FilePath(End to) const;      // a file_range recipe
   Path GeneratePath(End to) const;  // a synthetic recipe
 
@@ -41,6 +57,8 @@ class LinkModel {
   // The same on idle links: what a copy saves whenever it is used, which does not come and go with
   // this moment's queue.
   double UnloadedUs(const Path& path, Bytes bytes) const;
+  // Of that, what its codecs take.
+  double CodecUs(const Path& path, Bytes bytes) const;
   // Background bytes queued on the path's busiest link, in seconds of its bandwidth.
   double BacklogSeconds(const Path& path) const;
   bool Idle(const Path& path) const;  // nothing queued in any class
@@ -58,6 +76,8 @@ class LinkModel {
 
  private:
   LinkId Find(LinkKind kind, PoolId pool) const;
+  Path HopsBetween(End from, End to) const;
+  void AddCodecs(Path& path, Encoding from, Encoding to) const;
 
   std::vector<Link> links_;
   std::vector<Figures> figures_;

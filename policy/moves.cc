@@ -4,6 +4,7 @@
 #include <map>
 
 #include "absl/strings/str_cat.h"
+#include "policy/sensitivity.h"
 
 namespace residency {
 namespace {
@@ -15,9 +16,14 @@ constexpr Micros kStageBackoff{5'000'000};
 
 absl::Status Moves::Start(const Transition& transition, const Why& why) {
   const Block& block = s_.table.block(transition.block);
-  const Score score = scoring_.ScoreMove(block.id, transition.to, transition.cls);
+  const Score score =
+      scoring_.ScoreMove(block.id, transition.to, transition.cls, transition.encoding);
   const ResidencyState from = s_.table.SettledState(block.id);
-  auto spec = s_.table.Begin(transition);
+  Transition sourced = transition;
+  if (!sourced.supply && !sourced.source.valid()) {
+    sourced.source = scoring_.BestSource(block.id, transition.to, transition.encoding).slot;
+  }
+  auto spec = s_.table.Begin(sourced);
   if (!spec.ok()) return spec.status();
 
   Started started{.path = scoring_.PathOf(*spec),
@@ -25,7 +31,8 @@ absl::Status Moves::Start(const Transition& transition, const Why& why) {
                   .bytes = block.bytes,
                   .prefetch = why.verdict == Verdict::kPrefetch,
                   .background = transition.purpose == Purpose::kBackground,
-                  .target = transition.to};
+                  .target = transition.to,
+                  .encoding = transition.encoding};
   const double eta = s_.links.EstimateUs(started.path, block.bytes, started.cls);
   s_.links.OnStarted(started.path, started.cls, started.bytes);
   if (started.background) ++vetting_.background_in_flight;
@@ -169,7 +176,24 @@ void Moves::Arrived(const ResidencyTable::Completed& done, const Started& starte
     leaving_[slot] = s_.table.copy(slot).generation;
     AskHolders(slot);
   }
+  if (copy.encoding == Encoding::kLowbit) HintSessions(copy.block, ServeLowbitHint{copy.block});
+  if (copy.encoding == Encoding::kFull) Supersede(copy);
   scoring_.Refresh(copy.block);
+}
+
+void Moves::Supersede(const Copy& full) {
+  if (s_.table.pool(full.pool).tier() != Tier::kHbm) return;
+  s_.table.ForEachCopy(full.block, [&](SlotId slot, const Copy& copy) {
+    const bool hbm = s_.table.pool(copy.pool).tier() == Tier::kHbm;
+    if (hbm && copy.encoding != Encoding::kFull) superseded_.push_back({slot, copy.generation});
+  });
+}
+
+// An engine's word on how much quality its block is worth counts before ours.
+void Moves::Measured(BlockId id) {
+  const Block& block = s_.table.block(id);
+  if (block.sensitivity_given || !block.facts.measured) return;
+  s_.table.SetSensitivity(id, MeasuredSensitivity(block.role, block.facts.lowbit_error));
 }
 
 void Moves::OnEnded(const TransferOutcome& outcome) {
@@ -188,9 +212,10 @@ void Moves::OnEnded(const TransferOutcome& outcome) {
   }
   const LiveTransition* live = s_.table.Live(outcome.ticket);
   const bool first = live != nullptr && !s_.table.block(live->block).checksum_known;
-  if (const auto done = s_.table.Complete(outcome.ticket, outcome.checksum, s_.now)) {
+  if (const auto done = s_.table.Complete(outcome, s_.now)) {
     const BlockId block = s_.table.copy(done->slot).block;
-    if (first) s_.Emit(Persist{PersistChecksum{block, outcome.checksum}, 0});
+    if (first) s_.Emit(Persist{PersistChecksum{block, s_.table.block(block).checksum}, 0});
+    if (outcome.facts.measured) Measured(block);
     Arrived(*done, started);
   }
 }
@@ -199,6 +224,10 @@ void Moves::Missed(const TransferOutcome& outcome, const ResidencyTable::Failed&
                    const Started& started) {
   if (started.prefetch) ++s_.counters.prefetches_wasted;
   if (outcome.failure == TransferFailure::kCancelled) return;
+  if (outcome.failure == TransferFailure::kTooLarge) {
+    // Known to the byte now: whoever wants it tries again with the right room.
+    return s_.table.Learn(failed.block, outcome.facts, outcome.bytes);
+  }
   ++s_.counters.transitions_failed;
   const std::string why(outcome.status.message());
   if (outcome.failure == TransferFailure::kSourceCorrupt) ++s_.counters.checksum_failures;
@@ -215,8 +244,8 @@ void Moves::Missed(const TransferOutcome& outcome, const ResidencyTable::Failed&
     stage_again_ = s_.now + kStageBackoff;
     stage_problem_ = why;
   }
-  failures_.push_back(
-      {failed.block, outcome.failure, outcome.status, failed.supplied, started.target});
+  failures_.push_back({failed.block, outcome.failure, outcome.status, failed.supplied,
+                       started.target, started.encoding});
 }
 
 void Moves::OnCommitted(uint64_t token) {
@@ -243,7 +272,8 @@ void Moves::OnCommitFailed(uint64_t token, const absl::Status& status) {
   // not be deleted stays out of use until it can.
   if (s_.table.copy(slot).status == CopyStatus::kCommitting) {
     const Copy& copy = s_.table.copy(slot);
-    failures_.push_back({copy.block, TransferFailure::kTargetError, status, false, copy.pool});
+    failures_.push_back(
+        {copy.block, TransferFailure::kTargetError, status, false, copy.pool, copy.encoding});
     s_.table.Abandon(slot);
     s_.progress = true;
   } else {

@@ -18,6 +18,7 @@ struct MoveFailure {
   absl::Status status;
   bool supplied = false;  // it was a put, not a copy or the block's own recipe
   PoolId target;
+  Encoding encoding = Encoding::kFull;  // of the copy that was to come
 };
 
 class Moves {
@@ -56,6 +57,10 @@ class Moves {
   // Extents of copies that are on their way out of this pool.
   std::vector<Extent> LeavingExtents(PoolId pool) const;
   std::vector<MoveFailure> TakeFailures() { return std::exchange(failures_, {}); }
+  // Low-bit and compressed copies in HBM whose block has a full one there now.
+  std::vector<std::pair<SlotId, Generation>> TakeSuperseded() {
+    return std::exchange(superseded_, {});
+  }
   size_t live() const { return started_.size(); }
   // Why background writes to disk are suspended; empty if they are not.
   const std::string& stage_problem() const { return stage_problem_; }
@@ -69,6 +74,7 @@ class Moves {
     bool prefetch = false;
     bool background = false;
     PoolId target;
+    Encoding encoding = Encoding::kFull;
   };
   void Arrived(const ResidencyTable::Completed& done, const Started& started);
   void Missed(const TransferOutcome& outcome, const ResidencyTable::Failed& failed,
@@ -76,6 +82,8 @@ class Moves {
   void Reclassify(Ticket ticket, LinkClass cls);
   void AskHolders(SlotId slot);
   void KeepAfterAll(SlotId slot, Generation generation);
+  void Measured(BlockId block);
+  void Supersede(const Copy& full);
   void CountChange(const StateChange& change);
   void HintSessions(BlockId block, const Hint& hint);
 
@@ -88,6 +96,7 @@ class Moves {
   absl::flat_hash_map<SlotId, Generation> leaving_;
   std::vector<std::pair<SlotId, Generation>> ask_again_;
   std::vector<MoveFailure> failures_;
+  std::vector<std::pair<SlotId, Generation>> superseded_;
   TimePoint stage_again_{};
   std::string stage_problem_;
 };

@@ -11,6 +11,8 @@ namespace {
 std::optional<Tier> TierOf(ResidencyState state) {
   switch (state) {
     case ResidencyState::kS0FullHbm:
+    case ResidencyState::kS1LowbitHbm:
+    case ResidencyState::kS2CompressedHbm:
       return Tier::kHbm;
     case ResidencyState::kS3Dram:
       return Tier::kDram;
@@ -27,10 +29,10 @@ void OperatorMoves::OnMove(const OperatorMove& event) {
   if (!s_.table.Knows(event.block)) {
     return s_.ReplyTo(event.request, absl::NotFoundError("no such block"));
   }
-  if (!TierOf(event.to) && event.to != ResidencyState::kS6Recomputable) {
-    return s_.ReplyTo(event.request, absl::FailedPreconditionError(absl::StrCat(
-                                         "to: no codec has found ", Name(event.to),
-                                         " to suit this block; it can go to S0, S3, S4 or S6")));
+  if (!IsSettled(event.to)) {
+    return s_.ReplyTo(event.request,
+                      absl::InvalidArgumentError("to: S5 is the way to a state, not a state to "
+                                                 "ask for; name S0 to S4 or S6"));
   }
   Pursue({.request = event.request,
           .block = event.block,
@@ -120,19 +122,27 @@ bool OperatorMoves::Advance(Goal& goal) {
   return true;
 }
 
+Encoding OperatorMoves::EncodingFor(const Goal& goal, PoolId to) const {
+  if (goal.to == ResidencyState::kS1LowbitHbm) return Encoding::kLowbit;
+  if (goal.to == ResidencyState::kS2CompressedHbm) return Encoding::kCompressed;
+  return goal.put ? Encoding::kFull : s_.EncodingKept(goal.block, to);
+}
+
 bool OperatorMoves::BringCopy(Goal& goal, PoolId to) {
   const Block& block = s_.table.block(goal.block);
+  const Encoding encoding = EncodingFor(goal, to);
   if (const LiveTransition* live = s_.table.Live(block.live)) {
     const Copy& add = s_.table.copy(live->add);
     goal.waiting_for = "its transition";
-    if (add.pool != to && live->cls == LinkClass::kRebalance) moves_.Cancel(live->ticket);
+    if ((add.pool != to || add.encoding != encoding) && live->cls == LinkClass::kRebalance)
+      moves_.Cancel(live->ticket);
     return false;
   }
-  if (s_.table.CopyIn(goal.block, to, Encoding::kFull).valid()) {
+  if (s_.table.CopyIn(goal.block, to, encoding).valid()) {
     goal.waiting_for = "an old copy to leave or a new one to be committed";
     return false;
   }
-  MoveFacts facts = vetting_.FactsOfAdd(goal.block, to, Purpose::kDemand);
+  MoveFacts facts = vetting_.FactsOfAdd(goal.block, to, Purpose::kDemand, encoding);
   facts.room = true;
   if (const auto veto = vetting_.Objection(facts)) {
     s_.counters.vetoes.Count(*veto, facts.from, facts.to);
@@ -140,12 +150,13 @@ bool OperatorMoves::BringCopy(Goal& goal, PoolId to) {
   }
   Transition transition{.block = goal.block,
                         .to = to,
+                        .encoding = encoding,
                         .purpose = Purpose::kDemand,
                         .cls = LinkClass::kDemand,
                         .drop = {},
                         .supply = {},
                         .supply_checksum = {}};
-  if (goal.put && !s_.table.ChooseSource(goal.block, to).valid()) {
+  if (goal.put && !s_.table.ChooseSource(goal.block, to, encoding).valid()) {
     transition.supply = goal.supply;
     transition.supply_checksum = goal.checksum;
   }
@@ -162,7 +173,7 @@ bool OperatorMoves::BringCopy(Goal& goal, PoolId to) {
     return true;
   }
   goal.waiting_for = "room";
-  const Bytes footprint = s_.table.pool(to).Footprint(block.bytes);
+  const Bytes footprint = s_.table.pool(to).Footprint(s_.table.BytesIn(block.id, to, encoding));
   room_.Make({.pool = to,
               .domain = block.domain,
               .total = footprint,

@@ -54,6 +54,7 @@ class OperatorMoves {
   void Pursue(Goal goal);
   // True when the goal is over, and answered.
   bool Advance(Goal& goal);
+  Encoding EncodingFor(const Goal& goal, PoolId to) const;
   bool BringCopy(Goal& goal, PoolId to);
   enum class Step : uint8_t { kDone, kWaiting, kRefused };  // refused: answered already
   Step DropHotter(Goal& goal);

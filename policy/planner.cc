@@ -14,6 +14,8 @@ constexpr size_t kPrefetchesPerVisitMax = 4;
 
 void Planner::BeginTick() {
   left_ = std::min(s_.table.block_count(), kBlocksPerTick);
+  const PoolId hbm = s_.RoomiestPool(Tier::kHbm);
+  lowbit_bytes_ = s_.config.lowbit && hbm.valid() ? LowbitBytesIn(hbm) : Bytes();
   closed_ = false;
 }
 
@@ -25,18 +27,26 @@ bool Planner::Slice() {
   return left_ > 0;
 }
 
-double Planner::KeyIn(BlockId id, PoolId to) const {
+bool Planner::HasLossless(BlockId id, PoolId pool) const {
+  return s_.table.CopyIn(id, pool, Encoding::kFull).valid() ||
+         s_.table.CopyIn(id, pool, Encoding::kCompressed).valid();
+}
+
+double Planner::KeyIn(BlockId id, PoolId to, Encoding encoding) const {
   const Block& block = s_.table.block(id);
   // What a copy there would save: bringing the block back to HBM from where it would come without.
   const PoolId hottest = scoring_.HottestPool();
   if (!hottest.valid()) return 0;
-  const Score score = scoring_.ScoreMove(id, hottest, LinkClass::kDemand);
+  const Score score = scoring_.ScoreMove(id, hottest, LinkClass::kDemand,
+                                         to == hottest ? encoding : Encoding::kFull);
+  if (to == hottest) return score.k;
+  const double bytes = static_cast<double>(s_.table.BytesIn(id, to, encoding).count());
   const bool in_hottest = s_.table.CopyIn(id, hottest, Encoding::kFull).valid();
-  if (to == hottest || !in_hottest) return score.k;
+  if (!in_hottest) return score.k * score.bytes / bytes;
   // Shadowed by the copy in HBM: needed only after that has gone.
-  const auto path = scoring_.PathTo(id, hottest, s_.table.CopyIn(id, to, Encoding::kFull));
+  const auto path = scoring_.PathTo(id, hottest, s_.table.CopyIn(id, to, encoding));
   const double restore = path.empty() ? kIrreplaceableUs : s_.links.UnloadedUs(path, block.bytes);
-  return score.numerator * restore / static_cast<double>(block.bytes.count()) * kShadowFactor;
+  return score.numerator * restore / bytes * kShadowFactor;
 }
 
 void Planner::Consider(BlockId id) {
@@ -53,16 +63,16 @@ void Planner::ConsiderNvme(const Block& block) {
   const PoolId nvme = s_.RoomiestPool(Tier::kNvme);
   if (!nvme.valid() || !s_.table.ChooseSource(block.id, nvme).valid()) return;
   for (const auto& pool : s_.table.pools()) {
-    if (pool->tier() == Tier::kNvme &&
-        s_.table.CopyIn(block.id, pool->id(), Encoding::kFull).valid())
-      return;
+    if (pool->tier() == Tier::kNvme && HasLossless(block.id, pool->id())) return;
   }
+  const Encoding encoding = s_.EncodingKept(block.id, nvme);
   Propose({.block = block.id,
            .to = nvme,
+           .encoding = encoding,
            .cls = LinkClass::kRebalance,
            .verdict = Verdict::kStage,
            .reason = "kept across restarts",
-           .key = KeyIn(block.id, nvme),
+           .key = KeyIn(block.id, nvme, encoding),
            .victim = {},
            .proposed = s_.now});
 }
@@ -70,15 +80,17 @@ void Planner::ConsiderNvme(const Block& block) {
 void Planner::ConsiderDram(const Block& block) {
   const PoolId dram = s_.RoomiestPool(Tier::kDram);
   if (!s_.config.stage_dram || !dram.valid()) return;
-  if (s_.table.CopyIn(block.id, dram, Encoding::kFull).valid()) return;
-  const auto path = scoring_.PathTo(block.id, dram);
+  if (HasLossless(block.id, dram)) return;
+  const Encoding encoding = s_.EncodingKept(block.id, dram);
+  const auto path = scoring_.PathTo(block.id, dram, SlotId(), encoding);
   if (path.empty() || !s_.links.Idle(path)) return;
   Propose({.block = block.id,
            .to = dram,
+           .encoding = encoding,
            .cls = LinkClass::kRebalance,
            .verdict = Verdict::kStage,
            .reason = "closer to HBM",
-           .key = KeyIn(block.id, dram),
+           .key = KeyIn(block.id, dram, encoding),
            .victim = {},
            .proposed = s_.now});
 }
@@ -88,6 +100,59 @@ void Planner::ConsiderHbm(const Block& block) {
   if (!hbm.valid() || s_.table.CopyIn(block.id, hbm, Encoding::kFull).valid()) return;
   if (scoring_.ActivityOf(block.model) < kActiveFrom) return;
   ConsiderPrefetch(block.id, hbm, "likelier used than what is there");
+  if (!block.live.valid()) ConsiderLowbit(block, hbm);
+  if (!block.live.valid()) ConsiderCompressed(block, hbm);
+}
+
+Bytes Planner::LowbitBytesIn(PoolId pool) const {
+  Bytes bytes;
+  for (const auto& [k, slot] : s_.victims[pool.value()].ascending()) {
+    const Copy& copy = s_.table.copy(slot);
+    if (copy.encoding == Encoding::kLowbit) bytes += Bytes(copy.length);
+  }
+  return bytes;
+}
+
+void Planner::ConsiderLowbit(const Block& block, PoolId hbm) {
+  if (!s_.config.lowbit || !scoring_.AcceptsLowbit(block.model)) return;
+  if (s_.table.CopyIn(block.id, hbm, Encoding::kLowbit).valid()) return;
+  if (s_.table.SuitsIn(block.id, hbm, Encoding::kLowbit) != Suitability::kSuits) return;
+  const auto path = scoring_.PathTo(block.id, hbm, SlotId(), Encoding::kLowbit);
+  if (path.empty() || !s_.links.Idle(path)) return;
+  const Pool& pool = s_.table.pool(hbm);
+  const Bytes after =
+      lowbit_bytes_ + pool.Footprint(s_.table.BytesIn(block.id, hbm, Encoding::kLowbit));
+  const double share = static_cast<double>(after.count()) /
+                       static_cast<double>(std::max<uint64_t>(1, pool.capacity().count()));
+  if (share > s_.config.lowbit_hbm_share) return;
+  Propose({.block = block.id,
+           .to = hbm,
+           .encoding = Encoding::kLowbit,
+           .cls = LinkClass::kPrefetch,
+           .verdict = Verdict::kPromote,
+           .reason = "low-bit takes less room",
+           .key = KeyIn(block.id, hbm, Encoding::kLowbit),
+           .victim = {},
+           .proposed = s_.now});
+}
+
+void Planner::ConsiderCompressed(const Block& block, PoolId hbm) {
+  if (!s_.config.hbm_compressed) return;
+  if (HasLossless(block.id, hbm) || scoring_.UsableLowbit(block.id).valid()) return;
+  if (s_.table.SuitsIn(block.id, hbm, Encoding::kCompressed) != Suitability::kSuits) return;
+  const auto path = scoring_.PathTo(block.id, hbm, SlotId(), Encoding::kCompressed);
+  if (path.empty() || !s_.links.Idle(path)) return;
+  const double key = KeyIn(block.id, hbm, Encoding::kCompressed);
+  if (key <= 0) return;  // it would come as soon from where it is
+  Propose({.block = block.id,
+           .to = hbm,
+           .encoding = Encoding::kCompressed,
+           .cls = LinkClass::kPrefetch,
+           .verdict = Verdict::kPromote,
+           .reason = "decoding is sooner done than bringing",
+           .key = key,
+           .victim = {},
+           .proposed = s_.now});
 }
 
 void Planner::Prefetch(ModelId model_id, int32_t layer) {
@@ -142,19 +207,23 @@ void Planner::ConsiderPrefetch(BlockId id, PoolId hbm, const char* reason) {
 
 void Planner::Propose(Proposal proposal) {
   const double lowest = s_.victims[proposal.to.value()].LowestK();
-  MoveFacts facts = vetting_.FactsOfAdd(proposal.block, proposal.to, Purpose::kBackground);
+  MoveFacts facts =
+      vetting_.FactsOfAdd(proposal.block, proposal.to, Purpose::kBackground, proposal.encoding);
   const bool room = facts.room;
   const double needed = (1 + s_.config.hysteresis) * lowest;
   if (!room && proposal.key <= needed) return;  // it does not win: nothing is wanted
   facts.room = true;
-  const Score score = scoring_.ScoreMove(proposal.block, proposal.to, proposal.cls);
+  const Score score =
+      scoring_.ScoreMove(proposal.block, proposal.to, proposal.cls, proposal.encoding);
   if (!vetting_.Allows(facts, proposal.block, proposal.to, score)) {
     closed_ |= vetting_.background_in_flight >= s_.config.in_flight_limit;
     return;
   }
   if (Begin(proposal)) return;
   const Block& block = s_.table.block(proposal.block);
-  const Bytes footprint = s_.table.pool(proposal.to).Footprint(block.bytes);
+  const Bytes footprint =
+      s_.table.pool(proposal.to)
+          .Footprint(s_.table.BytesIn(block.id, proposal.to, proposal.encoding));
   const bool coming =
       room_.Make({.pool = proposal.to,
                   .domain = block.domain,
@@ -176,6 +245,7 @@ bool Planner::Begin(const Proposal& proposal) {
   return moves_
       .Start({.block = proposal.block,
               .to = proposal.to,
+              .encoding = proposal.encoding,
               .purpose = Purpose::kBackground,
               .cls = proposal.cls,
               .drop = {},
@@ -190,7 +260,7 @@ void Planner::RetryPending() {
   for (const Proposal& proposal : std::exchange(pending_, {})) {
     const bool stale = s_.now - proposal.proposed > kPendingFor || s_.draining;
     const bool overtaken = s_.table.block(proposal.block).live.valid() ||
-                           s_.table.CopyIn(proposal.block, proposal.to, Encoding::kFull).valid();
+                           s_.table.CopyIn(proposal.block, proposal.to, proposal.encoding).valid();
     if (stale || overtaken || Begin(proposal)) continue;
     left.push_back(proposal);
   }

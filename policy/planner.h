@@ -44,6 +44,7 @@ class Planner {
   struct Proposal {
     BlockId block;
     PoolId to;
+    Encoding encoding = Encoding::kFull;
     LinkClass cls = LinkClass::kRebalance;
     Verdict verdict = Verdict::kPromote;
     const char* reason = "";
@@ -55,9 +56,16 @@ class Planner {
   void ConsiderNvme(const Block& block);
   void ConsiderDram(const Block& block);
   void ConsiderHbm(const Block& block);
+  // A low-bit copy for engines that can use one, of what has no usable copy in HBM.
+  void ConsiderLowbit(const Block& block, PoolId hbm);
+  // A compressed copy in HBM, where decoding beats bringing the block from where it is.
+  void ConsiderCompressed(const Block& block, PoolId hbm);
   // Only if its use is likelier than that of the block that would have to go, by the margin.
   void ConsiderPrefetch(BlockId block, PoolId hbm, const char* reason);
-  double KeyIn(BlockId block, PoolId pool) const;
+  double KeyIn(BlockId block, PoolId pool, Encoding encoding = Encoding::kFull) const;
+  // Whether the pool holds, gets or loses a lossless copy of the block.
+  bool HasLossless(BlockId block, PoolId pool) const;
+  Bytes LowbitBytesIn(PoolId pool) const;
   // Begins it, makes room for it and keeps it pending, or lets it go.
   void Propose(Proposal proposal);
   bool Begin(const Proposal& proposal);
@@ -70,6 +78,7 @@ class Planner {
   const Acquires& acquires_;
   uint32_t next_ = 0;    // block to look at next
   size_t left_ = 0;      // in this tick
+  Bytes lowbit_bytes_;   // of low-bit copies in HBM, at the beginning of the tick
   bool closed_ = false;  // the in-flight limit was reached in this tick
   std::vector<Proposal> pending_;
 };

@@ -110,6 +110,12 @@ void Registry::OnAttach(const ModelAttach& event) {
   session->max_batch = std::max(session->max_batch, event.max_batch);
   session->accepts = event.accepts;
   if (session->models.insert(model).second) ++s_.models[model.value()].sessions;
+  // What a session declared last counts for all its models.
+  for (const ModelId attached : session->models) {
+    int& lowbit = s_.models[attached.value()].lowbit_sessions;
+    if (session->lowbit_models.erase(attached) > 0) --lowbit;
+    if (event.accepts.hbm_lowbit && session->lowbit_models.insert(attached).second) ++lowbit;
+  }
   RefreshReserves();
   s_.ReplyTo(event.request, AttachedBody{model, s_.table.model(model).blocks.size()});
 }
@@ -127,6 +133,7 @@ void Registry::RefreshReserves() {
 void Registry::LeaveModel(SessionState& session, ModelId model) {
   ModelState& state = s_.models[model.value()];
   if (session.models.erase(model) > 0) --state.sessions;
+  if (session.lowbit_models.erase(model) > 0) --state.lowbit_sessions;
   if (session.stepping.erase(model) > 0) --state.in_step;
 }
 

@@ -5,7 +5,6 @@
 #include "policy/activity.h"
 
 namespace residency {
-namespace {}  // namespace
 
 double Scoring::ActivityOf(ModelId model) const {
   if (!model.valid() || model.value() >= s_.models.size()) return 0;
@@ -39,48 +38,116 @@ LinkModel::Path Scoring::RecipePath(const Recipe& recipe, PoolId to) const {
   return s_.links.FilePath(EndOf(to));
 }
 
-LinkModel::Path Scoring::PathTo(BlockId id, PoolId to, SlotId besides) const {
+LinkModel::Form Scoring::FormOf(const Block& block, Encoding encoding, Bytes bytes) const {
+  return {encoding, static_cast<double>(bytes.count()) / static_cast<double>(block.bytes.count())};
+}
+
+Scoring::Source Scoring::BestSource(BlockId id, PoolId to, Encoding encoding,
+                                    SlotId besides) const {
   const Block& block = s_.table.block(id);
-  SlotId source;
+  const bool suits = s_.table.SuitsIn(id, to, encoding) == Suitability::kSuits;
+  const Bytes bytes = suits ? s_.table.BytesIn(id, to, encoding) : block.bytes;
+  const LinkModel::Form form = FormOf(block, encoding, bytes);
+  Source best;
   s_.table.ForEachCopy(id, [&](SlotId slot, const Copy& copy) {
     if (slot == besides || copy.status != CopyStatus::kLive || !IsLossless(copy.encoding)) return;
-    if (copy.pool == to) return;
-    const auto tier = [&](SlotId s) { return s_.table.pool(s_.table.copy(s).pool).tier(); };
-    if (!source.valid() || tier(slot) < tier(source)) source = slot;
+    if (copy.pool == to && copy.encoding == encoding) return;
+    auto path = s_.links.TurnPath(
+        EndOf(copy.pool), FormOf(block, copy.encoding, s_.table.BytesOf(copy)), EndOf(to), form);
+    const double us = s_.links.UnloadedUs(path, block.bytes);
+    if (!best.known || us < best.us) best = {slot, std::move(path), true, us};
   });
-  if (source.valid()) return s_.links.CopyPath(EndOf(s_.table.copy(source).pool), EndOf(to));
-  if (block.CanRecompute()) return RecipePath(block.recipe, to);
-  return {};
+  if (best.known || !block.CanRecompute()) return best;
+  best.path = s_.links.Turned(RecipePath(block.recipe, to), form);
+  best.us = s_.links.UnloadedUs(best.path, block.bytes);
+  best.known = true;
+  return best;
 }
 
 LinkModel::Path Scoring::PathOf(const TransferSpec& spec) const {
+  const Block& block = s_.table.block(spec.block);
+  const LinkModel::Form form = FormOf(block, spec.encoding, spec.bytes);
   if (const auto* copy = std::get_if<CopySource>(&spec.source)) {
-    return s_.links.CopyPath(EndOf(copy->place.pool), EndOf(spec.target.pool));
+    return s_.links.TurnPath(EndOf(copy->place.pool), FormOf(block, copy->encoding, copy->bytes),
+                             EndOf(spec.target.pool), form);
   }
-  return RecipePath(std::get<Recipe>(spec.source), spec.target.pool);
+  return s_.links.Turned(RecipePath(std::get<Recipe>(spec.source), spec.target.pool), form);
 }
 
-Score Scoring::ScoreMove(BlockId id, PoolId to, LinkClass cls) const {
+bool Scoring::AcceptsLowbit(ModelId model) const {
+  if (!model.valid() || model.value() >= s_.models.size()) return false;
+  const ModelState& m = s_.models[model.value()];
+  return m.sessions > 0 && m.lowbit_sessions == m.sessions;
+}
+
+SlotId Scoring::UsableLowbit(BlockId id) const {
+  SlotId found;
+  if (!AcceptsLowbit(s_.table.block(id).model)) return found;
+  s_.table.ForEachCopy(id, [&](SlotId slot, const Copy& copy) {
+    if (copy.encoding == Encoding::kLowbit && copy.status == CopyStatus::kLive) found = slot;
+  });
+  return found;
+}
+
+Score Scoring::ScoreMove(BlockId id, PoolId to, LinkClass cls, Encoding encoding) const {
   const Block& block = s_.table.block(id);
-  const LinkModel::Path path = PathTo(id, to);
-  const double tau = path.empty() ? kIrreplaceableUs : s_.links.EstimateUs(path, block.bytes, cls);
-  const double restore = path.empty() ? kIrreplaceableUs : s_.links.UnloadedUs(path, block.bytes);
-  return ComputeScore(TermsOf(id), {.delta_us = 0, .tau_us = tau}, restore, block.bytes, s_.config);
+  const Source source = BestSource(id, to, encoding);
+  const double delta = s_.links.CodecUs(source.path, block.bytes);
+  double tau = kIrreplaceableUs;
+  double restore = kIrreplaceableUs;
+  if (source.known) {
+    tau = std::max(0.0, s_.links.EstimateUs(source.path, block.bytes, cls) - delta);
+    restore = source.us;
+  }
+  Bytes bytes = block.bytes;
+  if (encoding != Encoding::kFull && s_.table.SuitsIn(id, to, encoding) == Suitability::kSuits) {
+    bytes = s_.table.BytesIn(id, to, encoding);
+    // What the copy would save is a full one's coming, less what is still to be done or missed.
+    const Source full = BestSource(id, to, Encoding::kFull);
+    if (full.known) restore = full.us;
+    if (encoding == Encoding::kLowbit) {
+      restore *= 1 - kRefineFactor;
+    } else if (s_.table.pool(to).tier() == Tier::kHbm) {
+      restore = std::max(0.0, restore - DecodeUs(block, to));
+    }
+  } else if (s_.table.pool(to).tier() == Tier::kHbm && UsableLowbit(id).valid()) {
+    restore *= kRefineFactor;
+  }
+  return ComputeScore(TermsOf(id), {.delta_us = delta, .tau_us = tau}, restore, bytes, s_.config);
+}
+
+double Scoring::DecodeUs(const Block& block, PoolId hbm) const {
+  const Bytes bytes = s_.table.BytesIn(block.id, hbm, Encoding::kCompressed);
+  const auto path =
+      s_.links.TurnPath(EndOf(hbm), FormOf(block, Encoding::kCompressed, bytes), EndOf(hbm), {});
+  return s_.links.UnloadedUs(path, block.bytes);
 }
 
 double Scoring::RestoreUs(const Block& block, const Copy& copy, SlotId slot) const {
   const PoolId hottest = HottestPool();
   if (!hottest.valid()) return kIrreplaceableUs;
-  const Tier tier = s_.table.pool(copy.pool).tier();
+  if (copy.encoding == Encoding::kLowbit) {
+    const bool used = AcceptsLowbit(block.model);
+    return used ? BestSource(block.id, hottest, Encoding::kFull).us * (1 - kRefineFactor) : 0;
+  }
+  const ResidencyState state = s_.table.StateOf(copy);
   double best = kIrreplaceableUs;
   s_.table.ForEachCopy(block.id, [&](SlotId other, const Copy& c) {
     if (other == slot || c.status != CopyStatus::kLive || !IsLossless(c.encoding)) return;
-    if (s_.table.pool(c.pool).tier() <= tier) return;  // only colder ones
-    const auto path = s_.links.CopyPath(EndOf(c.pool), EndOf(hottest));
+    if (s_.table.StateOf(c) <= state) return;  // only colder ones
+    const auto path =
+        s_.links.TurnPath(EndOf(c.pool), FormOf(block, c.encoding, s_.table.BytesOf(c)),
+                          EndOf(hottest), LinkModel::Form());
     best = std::min(best, s_.links.UnloadedUs(path, block.bytes));
   });
   if (best == kIrreplaceableUs && block.CanRecompute()) {
     best = s_.links.UnloadedUs(RecipePath(block.recipe, hottest), block.bytes);
+  }
+  if (state == ResidencyState::kS2CompressedHbm) {
+    return std::max(0.0, best - DecodeUs(block, copy.pool));
+  }
+  if (state == ResidencyState::kS0FullHbm && UsableLowbit(block.id).valid()) {
+    return best * kRefineFactor;
   }
   return best;
 }
@@ -89,8 +156,8 @@ Score Scoring::ScoreCopy(SlotId slot) const {
   const Copy& copy = s_.table.copy(slot);
   const Block& block = s_.table.block(copy.block);
   const double restore = RestoreUs(block, copy, slot);
-  return ComputeScore(TermsOf(block.id), {.delta_us = 0, .tau_us = restore}, restore, block.bytes,
-                      s_.config);
+  return ComputeScore(TermsOf(block.id), {.delta_us = 0, .tau_us = restore}, restore,
+                      s_.table.BytesOf(copy), s_.config);
 }
 
 double Scoring::OrderKey(SlotId slot, const Score& score) const {

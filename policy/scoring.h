@@ -11,6 +11,8 @@ inline constexpr double kIrreplaceableUs = 60e6;
 
 // A copy below a hotter one is needed only after that one has gone: its key counts this much.
 inline constexpr double kShadowFactor = 0.25;
+// Of what a low-bit copy leaves to gain by a full one: the part of a stall that quality is worth.
+inline constexpr double kRefineFactor = 0.25;
 // From this activity on a model counts as active.
 inline constexpr double kActiveFrom = 0.5;
 
@@ -27,7 +29,8 @@ class Scoring {
   double ActivityOf(ModelId model) const;
   Terms TermsOf(BlockId block) const;
   // What bringing the block to this pool is worth (R), and what keeping it there would be (K).
-  Score ScoreMove(BlockId block, PoolId to, LinkClass cls) const;
+  Score ScoreMove(BlockId block, PoolId to, LinkClass cls,
+                  Encoding encoding = Encoding::kFull) const;
   // What keeping this copy is worth: its K; R speaks of bringing it back as demand.
   Score ScoreCopy(SlotId slot) const;
   // The copy's key in its pool's victim order: K, lowered while a hotter copy shadows it.
@@ -42,15 +45,34 @@ class Scoring {
   void Refresh(BlockId block);
   void RefreshLayer(ModelId model, int32_t layer);
 
-  // Links from where the block would come; `besides` is a copy to look past. Empty if there is no
-  // source.
-  LinkModel::Path PathTo(BlockId block, PoolId to, SlotId besides = SlotId()) const;
+  // Where a copy would be made from: the lossless copy from which it takes least on idle links, or
+  // else the recipe. `besides` is a copy to look past.
+  struct Source {
+    SlotId slot;
+    LinkModel::Path path;
+    bool known = false;  // there is one; the path is empty where no link is used
+    double us = kIrreplaceableUs;
+  };
+  Source BestSource(BlockId block, PoolId to, Encoding encoding, SlotId besides = SlotId()) const;
+  // Links from where the full block would come. Empty if there is no source.
+  LinkModel::Path PathTo(BlockId block, PoolId to, SlotId besides = SlotId(),
+                         Encoding encoding = Encoding::kFull) const {
+    return BestSource(block, to, encoding, besides).path;
+  }
   LinkModel::Path PathOf(const TransferSpec& spec) const;
 
+  // Whether every session of the model can use low-bit copies.
+  bool AcceptsLowbit(ModelId model) const;
+  // A live low-bit copy of the block that its engines may be served from.
+  SlotId UsableLowbit(BlockId block) const;
+
  private:
+  // From a compressed copy in this pool to a full one there. REQUIRES: it suits the block.
+  double DecodeUs(const Block& block, PoolId hbm) const;
   double RestoreUs(const Block& block, const Copy& copy, SlotId slot) const;
   LinkModel::End EndOf(PoolId pool) const;
   LinkModel::Path RecipePath(const Recipe& recipe, PoolId to) const;
+  LinkModel::Form FormOf(const Block& block, Encoding encoding, Bytes bytes) const;
 
   ControllerState& s_;
 };

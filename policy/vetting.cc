@@ -26,9 +26,8 @@ Decision Recorder::Make(const Note& note) const {
     d.pool_pressure = s_.table.pool(note.pool).pressure();
   }
   d.k_victim = d.threshold;
-  if (note.competing.valid()) {
-    const SlotId slot =
-        note.pool.valid() ? s_.table.CopyIn(note.competing, note.pool, Encoding::kFull) : SlotId();
+  if (note.competing.valid() && note.pool.valid()) {
+    const SlotId slot = s_.table.LosslessIn(note.competing, note.pool);
     if (slot.valid()) d.k_victim = scoring_.OrderKey(slot, scoring_.ScoreCopy(slot));
   }
   return d;
@@ -65,22 +64,25 @@ MoveFacts Vetting::FactsOfDrop(SlotId slot, Purpose purpose) const {
   return facts;
 }
 
-MoveFacts Vetting::FactsOfAdd(BlockId id, PoolId to, Purpose purpose) const {
+MoveFacts Vetting::FactsOfAdd(BlockId id, PoolId to, Purpose purpose, Encoding encoding) const {
   const Block& block = s_.table.block(id);
   const Pool& pool = s_.table.pool(to);
   MoveFacts facts;
   facts.from = s_.table.SettledState(id);
-  facts.to = std::min(facts.from, StateOf(pool.tier(), Encoding::kFull));
+  facts.to = std::min(facts.from, StateOf(pool.tier(), encoding));
   facts.purpose = purpose;
   facts.adding = true;
   facts.in_flight = block.live.valid();
+  facts.psi = block.sensitivity;
   facts.background_in_flight = background_in_flight;
   facts.recent_round_trips = RoundTrips(id);
   s_.table.ForEachCopy(id, [&](SlotId, const Copy& c) {
-    facts.quarantined |= c.status == CopyStatus::kQuarantined && c.pool == to;
+    facts.quarantined |=
+        c.status == CopyStatus::kQuarantined && c.pool == to && c.encoding == encoding;
   });
-  facts.link_backlog = s_.links.BacklogSeconds(scoring_.PathTo(id, to));
-  const Bytes footprint = pool.Footprint(block.bytes);
+  facts.link_backlog = s_.links.BacklogSeconds(scoring_.PathTo(id, to, SlotId(), encoding));
+  const bool suits = s_.table.SuitsIn(id, to, encoding) == Suitability::kSuits;
+  const Bytes footprint = pool.Footprint(suits ? s_.table.BytesIn(id, to, encoding) : block.bytes);
   const Bytes floor = purpose == Purpose::kDemand ? Bytes() : pool.demand_reserve();
   facts.room = footprint + floor <= pool.free();
   facts.domain_share = static_cast<double>((pool.used_by(block.domain) + footprint).count()) /

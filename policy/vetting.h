@@ -38,7 +38,8 @@ class Vetting {
       : s_(state), scoring_(scoring), recorder_(recorder) {}
 
   MoveFacts FactsOfDrop(SlotId slot, Purpose purpose) const;
-  MoveFacts FactsOfAdd(BlockId block, PoolId to, Purpose purpose) const;
+  MoveFacts FactsOfAdd(BlockId block, PoolId to, Purpose purpose,
+                       Encoding encoding = Encoding::kFull) const;
   // True if no guardrail objects; else the veto is counted and, once per block and reason in a row,
   // recorded.
   bool Allows(const MoveFacts& facts, BlockId block, PoolId pool, const Score& score);

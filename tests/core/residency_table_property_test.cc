@@ -211,7 +211,7 @@ class TableWork {
     }
     const BlockId block = it->second.block;
     const ResidencyState before = model_.Settled(block);
-    const auto done = table_.Complete(ticket, 7, Now());
+    const auto done = table_.Complete({.ticket = ticket, .status = {}, .checksum = 7}, Now());
     ASSERT_TRUE(done.has_value());
     ASSERT_EQ(done->retired, model_.Completed(ticket));
     ASSERT_EQ(done->change.from, before);
@@ -225,7 +225,7 @@ class TableWork {
     if (!tickets_.empty() && rng_() % 4 != 0) ticket = tickets_[rng_() % tickets_.size()];
     if (model_.live.count(ticket) > 0) return;
     if (rng_() % 2 == 0) {
-      ASSERT_FALSE(table_.Complete(ticket, 9, Now()).has_value());
+      ASSERT_FALSE(table_.Complete({.ticket = ticket, .status = {}, .checksum = 9}, Now()).has_value());
     } else {
       ASSERT_FALSE(table_.Fail(ticket).has_value());
     }

@@ -18,12 +18,12 @@ class LinkModelTest : public testing::Test {
  protected:
   std::vector<std::string> Names(const LinkModel::Path& path) const {
     std::vector<std::string> names;
-    for (const LinkId link : path) names.push_back(model_.links()[link.value()].name);
+    for (const auto& hop : path) names.push_back(model_.links()[hop.link.value()].name);
     return names;
   }
   LinkUse Use(const LinkModel::Path& path, uint64_t bytes, int64_t busy_us,
               int64_t latency_us = 0) const {
-    return {path[0], LinkClass::kDemand, bytes, busy_us, latency_us};
+    return {path[0].link, LinkClass::kDemand, bytes, busy_us, latency_us};
   }
 
   LinkModel model_{LinksOf({{PoolId(0), Tier::kHbm},
@@ -58,8 +58,8 @@ TEST_F(LinkModelTest, RecipesEnterThroughTheirOwnLink) {
 
 TEST_F(LinkModelTest, TheSlowestLinkSetsThePaceAndLatenciesAddUp) {
   const auto path = model_.CopyPath(kDisk0, kGpu0);
-  const auto& disk = model_.figures(path[0]);
-  const auto& upload = model_.figures(path[1]);
+  const auto& disk = model_.figures(path[0].link);
+  const auto& upload = model_.figures(path[1].link);
   ASSERT_LT(disk.bytes_per_us, upload.bytes_per_us);
   EXPECT_DOUBLE_EQ(model_.EstimateUs(path, Bytes(10'000'000), LinkClass::kDemand),
                    disk.latency_us + upload.latency_us + 1e7 / disk.bytes_per_us);
@@ -82,7 +82,7 @@ TEST_F(LinkModelTest, OnlyWhatIsAtItsClassOrAboveIsAhead) {
 TEST_F(LinkModelTest, BacklogIsBackgroundWorkOfTheBusiestLink) {
   const auto path = model_.CopyPath(kDisk0, kGpu0);
   const auto read = model_.CopyPath(kDisk0, kHost);
-  const double rate = model_.figures(read[0]).bytes_per_us;
+  const double rate = model_.figures(read[0].link).bytes_per_us;
   model_.OnStarted(path, LinkClass::kDemand, GiB(1));
   EXPECT_EQ(model_.BacklogSeconds(path), 0);
   EXPECT_FALSE(model_.Idle(path));
@@ -97,16 +97,16 @@ TEST_F(LinkModelTest, BacklogIsBackgroundWorkOfTheBusiestLink) {
 
 TEST_F(LinkModelTest, MeasurementsReplaceThePriorByTheirBytes) {
   const auto path = model_.CopyPath(kDisk0, kHost);
-  const double prior = model_.figures(path[0]).bytes_per_us;
-  EXPECT_FALSE(model_.figures(path[0]).measured);
+  const double prior = model_.figures(path[0].link).bytes_per_us;
+  EXPECT_FALSE(model_.figures(path[0].link).measured);
   model_.OnMeasured(Use(path, 4096, 4096 / 16));  // 16 bytes a microsecond
-  EXPECT_TRUE(model_.figures(path[0]).measured);
-  EXPECT_NEAR(model_.figures(path[0]).bytes_per_us, prior, prior * 0.02);
+  EXPECT_TRUE(model_.figures(path[0].link).measured);
+  EXPECT_NEAR(model_.figures(path[0].link).bytes_per_us, prior, prior * 0.02);
   for (int i = 0; i < 40; ++i) model_.OnMeasured(Use(path, 32 << 20, (32 << 20) / 6000, 80));
-  EXPECT_NEAR(model_.figures(path[0]).bytes_per_us, 6000, 300);  // the prior counts as 32 MiB
-  EXPECT_NEAR(model_.figures(path[0]).latency_us, 80, 15);
-  EXPECT_EQ(model_.figures(path[0]).moved_bytes[0], 4096u + 40u * (32 << 20));
-  EXPECT_NEAR(model_.figures(path[0]).busy_seconds[0], 40 * (32 << 20) / 6000 * 1e-6, 1e-3);
+  EXPECT_NEAR(model_.figures(path[0].link).bytes_per_us, 6000, 300);  // the prior counts as 32 MiB
+  EXPECT_NEAR(model_.figures(path[0].link).latency_us, 80, 15);
+  EXPECT_EQ(model_.figures(path[0].link).moved_bytes[0], 4096u + 40u * (32 << 20));
+  EXPECT_NEAR(model_.figures(path[0].link).busy_seconds[0], 40 * (32 << 20) / 6000 * 1e-6, 1e-3);
 }
 
 TEST_F(LinkModelTest, SenselessMeasurementsChangeNoEstimate) {
@@ -122,7 +122,7 @@ TEST_F(LinkModelTest, SenselessMeasurementsChangeNoEstimate) {
   unknown.link = LinkId();
   model_.OnMeasured(unknown);
   EXPECT_EQ(model_.EstimateUs(path, MiB(8), LinkClass::kDemand), before);
-  EXPECT_FALSE(model_.figures(path[0]).measured);
+  EXPECT_FALSE(model_.figures(path[0].link).measured);
 }
 
 TEST_F(LinkModelTest, EndingMoreThanBeganLeavesNothingQueued) {
