@@ -21,6 +21,10 @@ LeaseFacts FactsOf(const v1::Lease& lease, BlockId block, Tier tier) {
   facts.checksum = lease.checksum();
   facts.generation = lease.generation();
   facts.layout = lease.layout();
+  facts.element = FromWire(lease.element_type());
+  facts.full_bytes = lease.full_bytes() > 0 ? lease.full_bytes() : lease.length();
+  facts.lowbit_format = FromWire(lease.lowbit_format());
+  facts.lowbit_error = lease.lowbit_error();
   facts.served_from = FromWire(lease.served_from());
   facts.stall = absl::Microseconds(lease.stall_us());
   return facts;

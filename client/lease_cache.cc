@@ -2,6 +2,8 @@
 
 #include <utility>
 
+#include "absl/strings/str_cat.h"
+
 #include "client/wire.h"
 
 namespace residency::inline client {
@@ -22,6 +24,30 @@ Tier Lease::tier() const { return entry_->facts.tier; }
 uint64_t Lease::checksum() const { return entry_->facts.checksum; }
 uint32_t Lease::generation() const { return entry_->facts.generation; }
 std::string_view Lease::layout() const { return entry_->facts.layout; }
+ElementType Lease::element() const { return entry_->facts.element; }
+uint64_t Lease::full_bytes() const { return entry_->facts.full_bytes; }
+std::optional<LowbitFormat> Lease::lowbit_format() const { return entry_->facts.lowbit_format; }
+float Lease::lowbit_error() const { return entry_->facts.lowbit_error; }
+
+absl::StatusOr<std::vector<float>> Lease::DecodeLowbit() const {
+  const uint64_t element_bytes = ElementBytes(element());
+  if (!lowbit_format().has_value() || element_bytes == 0) {
+    return absl::FailedPreconditionError(absl::StrCat("the lease is of a ", Name(encoding()),
+                                                      " copy of ", Name(element()), " elements"));
+  }
+  std::vector<float> out(full_bytes() / element_bytes);
+  const absl::Status status =
+      client::DecodeLowbit(*lowbit_format(), bytes(), out.size(), out.data());
+  if (!status.ok()) return status;
+  return out;
+}
+
+absl::StatusOr<float> Lease::ErrorBound() const {
+  const uint64_t element_bytes = ElementBytes(element());
+  if (!lowbit_format().has_value() || element_bytes == 0) return 0.0f;
+  return LowbitErrorBound(*lowbit_format(), bytes(), 0, full_bytes() / element_bytes);
+}
+
 ResidencyState Lease::served_from() const { return entry_->facts.served_from; }
 absl::Duration Lease::stall() const { return entry_->facts.stall; }
 bool Lease::revoked() const { return entry_->revoked.load(std::memory_order_acquire); }

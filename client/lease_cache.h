@@ -42,6 +42,10 @@ struct LeaseFacts {
   uint64_t checksum = 0;
   uint32_t generation = 0;
   std::string layout;
+  ElementType element = ElementType::kUnspecified;
+  uint64_t full_bytes = 0;
+  std::optional<LowbitFormat> lowbit_format;
+  float lowbit_error = 0;
   ResidencyState served_from = ResidencyState::kUnspecified;
   absl::Duration stall;
 };

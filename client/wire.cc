@@ -84,6 +84,17 @@ LeaseMode FromWire(v1::LeaseMode mode) {
   return LeaseMode::kRecallable;
 }
 
+ElementType FromWire(v1::ElementType element) {
+  return v1::ElementType_IsValid(element) ? static_cast<ElementType>(element)
+                                          : ElementType::kUnspecified;
+}
+
+std::optional<LowbitFormat> FromWire(v1::LowbitFormat format) {
+  if (format == v1::LOWBIT_FORMAT_INT8_G32) return LowbitFormat::kInt8;
+  if (format == v1::LOWBIT_FORMAT_INT4_G32) return LowbitFormat::kInt4;
+  return std::nullopt;
+}
+
 Accepts AcceptanceOf(Tier tier, Encoding encoding) {
   if (tier == Tier::kHbm && encoding == Encoding::kFull) return Accepts::kHbmFull;
   if (tier == Tier::kHbm && encoding == Encoding::kLowbit) return Accepts::kHbmLowbit;

@@ -3,10 +3,12 @@
 
 #include <grpcpp/support/status.h>
 
+#include <optional>
 #include <string_view>
 
 #include "absl/status/status.h"
 #include "absl/strings/string_view.h"
+#include "residency/lowbit.h"
 #include "residency/types.h"
 #include "residency/v1/engine.pb.h"
 
@@ -26,6 +28,8 @@ ResidencyState FromWire(v1::ResidencyState state);
 Encoding FromWire(v1::Encoding encoding);
 Tier FromWire(v1::Tier tier);
 LeaseMode FromWire(v1::LeaseMode mode);
+ElementType FromWire(v1::ElementType element);
+std::optional<LowbitFormat> FromWire(v1::LowbitFormat format);
 
 // The acceptance that a copy satisfies; kNone for a copy that no engine can use.
 Accepts AcceptanceOf(Tier tier, Encoding encoding);

@@ -238,12 +238,12 @@ void AddBlockCommands(CLI::App& app, Selection& selection) {
   auto promote = std::make_shared<Move>();
   promote->to = "S0";
   AddMove(app, selection, "promote", "Bring a block closer to the engine", Promote, promote)
-      ->check(CLI::IsMember({"S0", "S3"}, CLI::ignore_case))
+      ->check(CLI::IsMember({"S0", "S1", "S2", "S3", "S4"}, CLI::ignore_case))
       ->capture_default_str();
   AddMove(app, selection, "demote", "Let a block go to a colder state", Demote,
           std::make_shared<Move>())
       ->required()
-      ->check(CLI::IsMember({"S3", "S4", "S6"}, CLI::ignore_case));
+      ->check(CLI::IsMember({"S1", "S2", "S3", "S4", "S6"}, CLI::ignore_case));
 }
 
 }  // namespace residency::ctl

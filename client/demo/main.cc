@@ -89,6 +89,7 @@ struct ReplayArgs {
   uint64_t tokens = 400;
   uint64_t compute_us = 200;
   uint64_t seed = 1;
+  bool accept_lowbit = false;
 };
 
 absl::StatusOr<Trace> LoadTrace(const ReplayArgs& args) {
@@ -122,6 +123,7 @@ int RunReplay(const ReplayArgs& args) {
   if (!client.ok()) return Failed(client.status());
   CheckpointOptions options;
   options.limits = {.max_leased_bytes = plan->batch_bytes, .max_batch_bytes = plan->batch_bytes};
+  if (args.accept_lowbit) options.limits.accepts = Accepts::kHbmFull | Accepts::kHbmLowbit;
   const auto model = (*client)->AttachCheckpoint(args.checkpoint, options);
   if (!model.ok()) return Failed(model.status());
   const auto hashes = HashBlocks(*model, [&](uint64_t done) {
@@ -169,6 +171,8 @@ int Main(int argc, char** argv) {
   replay->add_option("--tokens", args.tokens)->capture_default_str();
   replay->add_option("--compute-us", args.compute_us, "A layer's compute time")
       ->capture_default_str();
+  replay->add_flag("--accept-lowbit", args.accept_lowbit,
+                   "The engine can compute with low-bit copies");
   replay->add_option("--seed", args.seed)->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   if (*checkpoint) return WriteCheckpoint(write);

@@ -66,6 +66,10 @@ void AddEngine(Table& table, const ReplayFigures& replay, const ClientStats& cli
             absl::StrFormat("%d in %d stream messages, %d unary calls", client.misses,
                             client.stream_messages_sent, client.unary_calls_sent));
   table.Row("reports dropped", absl::StrCat(client.reports_dropped));
+  if (replay.lowbit_leases == 0) return;
+  table.Row("leases served low-bit",
+            absl::StrFormat("%d, with %.2f %% of the gate mass", replay.lowbit_leases,
+                            100 * replay.lowbit_gate_mass / std::max(1e-12, replay.gate_mass)));
 }
 
 void AddNode(Table& table, const v1::GetStatusResponse& before,

@@ -9,6 +9,7 @@
 
 #include "absl/status/status.h"
 #include "client/demo/block_hashes.h"
+#include "client/demo/lowbit_check.h"
 #include "residency/client.h"
 #include "sim/trace.h"
 
@@ -24,7 +25,11 @@ struct ReplayFigures {
   uint64_t tokens = 0;
   uint64_t leases = 0;
   uint64_t bytes_checked = 0;
-  uint64_t wrong_bytes = 0;              // bytes of blocks whose hash differed
+  // Bytes of blocks whose hash differed, and of elements that were further off than low-bit may be.
+  uint64_t wrong_bytes = 0;
+  uint64_t lowbit_leases = 0;
+  double gate_mass = 0;  // of the router's choices; each counts 1 where the trace has no gates
+  double lowbit_gate_mass = 0;           // of those served low-bit, wholly or in part
   std::chrono::microseconds stalled{0};  // waiting for leases
   std::chrono::microseconds computed{0};
   std::chrono::microseconds checked{0};
@@ -47,9 +52,15 @@ class Replay {
  private:
   absl::Status RunToken(const TraceRequest& request, uint32_t token, uint64_t step);
   absl::Status RunLayer(const TraceRequest& request, uint32_t token, int32_t layer);
+  // One choice of the router: an expert and what it weighs.
+  struct Choice {
+    uint32_t expert = 0;
+    double gate = 1;
+  };
   // The experts of the model that the trace's choice stands for, each once.
-  std::vector<uint32_t> Choose(const TraceRequest& request, uint32_t token, int32_t layer) const;
-  absl::Status LeaseAndCheck(const std::vector<BlockId>& blocks);
+  std::vector<Choice> Choose(const TraceRequest& request, uint32_t token, int32_t layer) const;
+  // `gates` weighs the last blocks, one each.
+  absl::Status LeaseAndCheck(const std::vector<BlockId>& blocks, const std::vector<double>& gates);
   void Check(const Lease& lease);
 
   Client& client_;
@@ -58,6 +69,7 @@ class Replay {
   const BlockHashes& hashes_;
   const ReplayOptions options_;
   std::vector<int32_t> layers_;  // of the model that hold blocks
+  LowbitCheck lowbit_check_;
   ReplayFigures figures_;
 };
 

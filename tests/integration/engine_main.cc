@@ -3,7 +3,7 @@
 //   residency_test_engine RUNTIME_DIR
 //
 //   connect
-//   attach PATH MAX_LEASED MAX_BATCH [perexpert|pertensor] [host]
+//   attach PATH MAX_LEASED MAX_BATCH [perexpert|pertensor] [host|lowbit]
 //   attachblocks FINGERPRINT NAME:BYTES... [max_leased=N] [max_batch=N]
 //   detach
 //   blocks                         how many there are
@@ -11,7 +11,8 @@
 //   expect NAME SEED               what NAME holds, put by another engine
 //   put NAME BYTES SEED durable|volatile
 //   acquire NAME... [deadline_ms=N] [mode=pinned|streaming]
-//                                  keeps the leases; how many have wrong bytes, and from where
+//                                  keeps the leases; how many have wrong bytes, from where, and
+//                                  how many are low-bit (right is then: within the bound)
 //   churn ROUNDS BATCH SEED [deadline_ms=N]
 //                                  so often: leases BATCH blocks, compares their bytes, lets go
 //   hash                           compares the bytes of all leases that are held
@@ -39,6 +40,7 @@
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
 #include "absl/strings/str_split.h"
+#include "client/demo/lowbit_check.h"
 #include "client/xxh.h"
 #include "residency/client.h"
 
@@ -122,6 +124,7 @@ class Engine {
   Answer Attach(const Command& command) {
     CheckpointOptions options;
     options.limits = {.max_leased_bytes = command.Number(2), .max_batch_bytes = command.Number(3)};
+    if (command.Has("lowbit")) options.limits.accepts = Accepts::kHbmFull | Accepts::kHbmLowbit;
     if (command.Has("host")) options.limits.accepts = Accepts::kHbmFull | Accepts::kHostFull;
     if (command.Has("pertensor")) options.grouping = Grouping::kPerTensor;
     auto model = client_->AttachCheckpoint(command.Word(1), options);
@@ -190,14 +193,16 @@ class Engine {
     }
     AcquireResult leases = client_->Acquire(blocks, OptionsOf(command));
     if (!leases.ok()) return leases.status();
-    uint64_t wrong = 0;
+    uint64_t wrong = 0, lowbit = 0;
     std::vector<std::string> served;
     for (Lease& lease : *leases) {
+      lowbit += lease.encoding() == Encoding::kLowbit ? 1 : 0;
       wrong += Right(lease) ? 0 : 1;
       served.emplace_back(Name(lease.served_from()));
       held_.push_back(std::move(lease));
     }
-    return absl::StrCat("wrong=", wrong, " served=", absl::StrJoin(served, ","));
+    return absl::StrCat("wrong=", wrong, " lowbit=", lowbit,
+                        " served=", absl::StrJoin(served, ","));
   }
 
   Answer Churn(const Command& command) {
@@ -295,6 +300,9 @@ class Engine {
   // Whether the bytes are those of the file, or those that were put. Of a block that nobody
   // spoke of, nothing is right.
   bool Right(const Lease& lease) {
+    if (lease.encoding() == Encoding::kLowbit) {
+      return demo::LowbitCheck(*model_).WrongBytes(lease) == 0;
+    }
     const auto number = static_cast<uint32_t>(lease.block());
     if (!expected_.contains(number)) ReadFromFile(lease.block());
     const auto it = expected_.find(number);

@@ -56,9 +56,10 @@ std::string ConfigText(const NodeProcess& node, const NodeOptions& options) {
       "\n[pools.hbm]\nbackend = \"host\"\ncapacity = ", Quoted(options.hbm),
       "\nsegment = ", Quoted(options.hbm_segment));
   absl::StrAppend(&text, "\n[pools.dram]\ncapacity = ", Quoted(options.dram),
-                  "\nsegment = ", Quoted(options.dram_segment), "\nlock = false\n");
+                  "\nsegment = ", Quoted(options.dram_segment), "\nlock = false\n",
+                  options.dram_extra);
   absl::StrAppend(&text, "[[pools.nvme]]\nname = \"nvme0\"\npath = ", Quoted(node.nvme_path()),
-                  "\ncapacity = ", Quoted(options.nvme), "\n");
+                  "\ncapacity = ", Quoted(options.nvme), "\n", options.nvme_extra);
   if (options.extra.find("[metrics]") == std::string::npos) {
     absl::StrAppend(&text, "[metrics]\nlisten = \"\"\n");
   }

@@ -21,6 +21,8 @@ struct NodeOptions {
   std::string nvme_path{};                  // empty: in the directory
   std::vector<std::string> recipe_roots{};  // empty: the directory itself
   std::string socket_mode = "0660";
+  std::string dram_extra{};  // more keys of [pools.dram]
+  std::string nvme_extra{};  // and of [[pools.nvme]]
   // TOML appended as it is. Unless it has a [metrics] table, there is no metrics endpoint.
   std::string extra{};
 };

@@ -3,11 +3,15 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
+#include <vector>
 
+#include "absl/status/statusor.h"
 #include "absl/time/time.h"
+#include "residency/lowbit.h"
 #include "residency/types.h"
 
 namespace residency::inline client {
@@ -51,9 +55,20 @@ class Lease {
   uint64_t checksum() const;  // XXH3-64 of bytes()
   uint32_t generation() const;
   std::string_view layout() const;  // as registered
+  ElementType element() const;      // as registered
+  uint64_t full_bytes() const;      // of the block; size() where the copy is full
   // As of the grant; a hit in the cache repeats them.
   ResidencyState served_from() const;
   absl::Duration stall() const;
+
+  // Set where encoding() is kLowbit: how the bytes are laid out.
+  std::optional<LowbitFormat> lowbit_format() const;
+  // The relative error, root mean square, that the daemon measured on a sample of the block.
+  float lowbit_error() const;
+  // The block's elements as floats. FailedPrecondition unless the copy is low-bit.
+  absl::StatusOr<std::vector<float>> DecodeLowbit() const;
+  // The greatest error that any element of a low-bit copy can have; 0 for a full one.
+  absl::StatusOr<float> ErrorBound() const;
 
   // The bytes can't be trusted any more: read nothing more, release.
   bool revoked() const;

@@ -89,6 +89,11 @@ const char* Name(ResidencyState state);
 const char* Name(Encoding encoding);
 const char* Name(Role role);
 const char* Name(ElementType element);
+// Of one element; 0 where elements are not of whole bytes or not of one kind.
+constexpr uint64_t ElementBytes(ElementType element) {
+  if (element == ElementType::kBf16 || element == ElementType::kF16) return 2;
+  return element == ElementType::kF32 ? 4 : 0;
+}
 
 struct Tensor {
   std::string name{};
