@@ -17,13 +17,14 @@ TEST(LinkTest, ANodesLinksAreNumberedDensely) {
     names.push_back(links[i].name);
   }
   EXPECT_THAT(names, testing::ElementsAre("file_dram", "generate", "dram_hbm", "hbm_dram",
-                                          "dram_hbm1", "hbm_dram1", "nvme_dram", "dram_nvme"));
+                                          "dram_hbm1", "hbm_dram1", "nvme_dram", "dram_nvme",
+                                          "quantize", "compress", "decompress"));
   EXPECT_FALSE(links[0].pool.valid());
   EXPECT_EQ(links[4].pool, PoolId(1));
   EXPECT_EQ(links[6].pool, PoolId(3));
 }
 
-TEST(LinkTest, WithoutPoolsOnlyRecipesHaveLinks) { EXPECT_EQ(LinksOf({}).size(), 2u); }
+TEST(LinkTest, WithoutPoolsOnlyRecipesAndCodecsHaveLinks) { EXPECT_EQ(LinksOf({}).size(), 5u); }
 
 TEST(LinkTest, ClassesHaveTheirNames) {
   EXPECT_STREQ(Name(LinkClass::kDemand), "demand");

@@ -186,7 +186,7 @@ TEST_F(CatalogueTest, NewerSchemaIsRefusedAndUntouched) {
   const auto status = Catalogue::Open(path_).status();
   EXPECT_EQ(status.code(), absl::StatusCode::kFailedPrecondition);
   EXPECT_THAT(std::string(status.message()),
-              AllOf(HasSubstr(path_), HasSubstr("schema version 2"), HasSubstr("newer")));
+              AllOf(HasSubstr(path_), HasSubstr("schema version 3"), HasSubstr("newer")));
 }
 
 TEST_F(CatalogueTest, AnotherProgramsDatabaseIsRefused) {
