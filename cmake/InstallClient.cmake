@@ -12,6 +12,9 @@ configure_package_config_file("${PROJECT_SOURCE_DIR}/cmake/residencyConfig.cmake
   PATH_VARS CMAKE_INSTALL_LIBDIR CMAKE_INSTALL_INCLUDEDIR)
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/residencyConfigVersion.cmake"
   COMPATIBILITY SameMinorVersion)
+install(FILES "${PROJECT_SOURCE_DIR}/client/examples/engine.cc"
+  "${PROJECT_SOURCE_DIR}/client/examples/CMakeLists.txt"
+  DESTINATION "${CMAKE_INSTALL_DATADIR}/doc/residency-dev/examples" COMPONENT client)
 install(FILES "${PROJECT_BINARY_DIR}/residencyConfig.cmake"
   "${PROJECT_BINARY_DIR}/residencyConfigVersion.cmake"
   DESTINATION "${RESIDENCY_PACKAGE_DIR}" COMPONENT client)
