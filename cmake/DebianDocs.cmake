@@ -11,7 +11,7 @@ foreach(root IN LISTS packages)
   file(MAKE_DIRECTORY "${doc}")
   file(WRITE "${doc}/copyright"
     "Format: https://www.debian.org/doc/packaging-manuals/copyright-format/1.0/\n"
-    "Upstream-Name: residencyd\n\nFiles: *\nCopyright: The residencyd authors\nLicense: Apache-2.0\n"
+    "Upstream-Name: residencyd\n\nFiles: *\nCopyright: 2026 The residencyd authors\nLicense: Apache-2.0\n"
     " On Debian systems the licence is in /usr/share/common-licenses/Apache-2.0.\n")
   string(TIMESTAMP date "%a, %d %b %Y %H:%M:%S +0000" UTC)
   file(WRITE "${doc}/changelog"
