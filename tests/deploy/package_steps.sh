@@ -139,7 +139,7 @@ for file in /etc/residencyd/residencyd.toml /var/lib/residencyd/catalogue.sqlite
 done
 [ ! -e /usr/bin/residencyd ] || fail "the program is still there"
 step "purging leaves nothing"
-rm /home/engine/tiny.safetensors
+mv /home/engine/tiny.safetensors /packages/
 quiet apt-get -q purge -y residencyd residency-dev
 gpasswd -d engine residency >/dev/null 2>&1 && fail "the group is still there"
 for name in residencyd residency; do
