@@ -6,6 +6,11 @@ _residencyctl_names() { # _residencyctl_names blocks|models|sessions: the first 
     awk '{ print $1 }'
 }
 
+_residencyctl_named() { # _residencyctl_named blocks|models [OPTION...]: names in full, from the JSON
+  timeout 1 residencyctl -o json --timeout 500ms "${_residencyctl_socket[@]}" "$@" 2>/dev/null |
+    sed -nE 's/^ *"name": "(.*)",?$/\1/p' | sort -u
+}
+
 _residencyctl() {
   local cur prev words cword
   _init_completion 2>/dev/null || { # without the bash-completion package
@@ -35,7 +40,7 @@ _residencyctl() {
     --timeout | --deadline) offer='1s 5s 30s 2m' ;;
     --state) offer='S0 S1 S2 S3 S4 S5 S6' ;;
     --to) if [ "$command" = promote ]; then offer='S0 S3'; else offer='S3 S4 S6'; fi ;;
-    --model) offer=$(_residencyctl_names models) ;;
+    --model) offer=$(_residencyctl_names models; _residencyctl_named models) ;;
     --sort)
       if [ "$command" = top ]; then offer='stall misses bytes name'; else
         offer='name bytes state layer K R leases'
@@ -68,7 +73,12 @@ _residencyctl() {
   case $command in
     '') offer=$commands ;;
     block | explain | pin | unpin | promote | demote)
-      [ -n "$sub" ] || offer=$(_residencyctl_names blocks --limit 500) ;;
+      # Numbers; names once one is begun.
+      if [ -n "$sub" ]; then :; elif [[ $cur == [!0-9]* ]]; then
+        offer=$(_residencyctl_named blocks --limit 500 --name "$cur")
+      else
+        offer=$(_residencyctl_names blocks --limit 500)
+      fi ;;
     end-session) [ -n "$sub" ] || offer=$(_residencyctl_names sessions) ;;
     iostat) offer='1 2 5 10' ;;
     policy)

@@ -5,6 +5,20 @@ function __residencyctl_names
     timeout 1 residencyctl --no-headers --timeout 500ms $argv 2>/dev/null | string replace -r '^\s*(\S+).*' '$1'
 end
 
+function __residencyctl_named
+    timeout 1 residencyctl -o json --timeout 500ms $argv 2>/dev/null | string replace -rf '^ *"name": "(.*)",?$' '$1' | sort -u
+end
+
+# Numbers; names once one is begun.
+function __residencyctl_blocks
+    set -l word (commandline -ct)
+    if string match -qr '^[^0-9]' -- $word
+        __residencyctl_named blocks --limit 500 --name $word
+    else
+        __residencyctl_names blocks --limit 500
+    end
+end
+
 complete -c residencyctl -f
 complete -c residencyctl -l socket -r -F -d 'Operator socket of residencyd'
 complete -c residencyctl -s o -l output -x -a 'table wide json' -d 'How to show it'
@@ -34,7 +48,7 @@ complete -c residencyctl -n __fish_use_subcommand -a promote -d 'Bring a block c
 complete -c residencyctl -n __fish_use_subcommand -a demote -d 'Let a block go to a colder state'
 complete -c residencyctl -n __fish_use_subcommand -a policy -d 'Show or change the policy'
 
-complete -c residencyctl -n '__fish_seen_subcommand_from blocks' -l model -x -a '(__residencyctl_names models)' -d 'Of this model'
+complete -c residencyctl -n '__fish_seen_subcommand_from blocks' -l model -x -a '(__residencyctl_names models; __residencyctl_named models)' -d 'Of this model'
 complete -c residencyctl -n '__fish_seen_subcommand_from blocks' -l state -x -a 'S0 S1 S2 S3 S4 S5 S6' -d 'In this state'
 complete -c residencyctl -n '__fish_seen_subcommand_from blocks' -l layer -x -d 'Of this layer'
 complete -c residencyctl -n '__fish_seen_subcommand_from blocks' -l name -x -d 'With this text in their name'
@@ -55,7 +69,7 @@ complete -c residencyctl -n '__fish_seen_subcommand_from top' -s n -l iterations
 complete -c residencyctl -n '__fish_seen_subcommand_from top' -l sort -x -a 'stall misses bytes name' -d 'In this order'
 complete -c residencyctl -n '__fish_seen_subcommand_from iostat' -s z -l active -d 'Leave out idle links'
 complete -c residencyctl -n '__fish_seen_subcommand_from blocks' -l limit -x -d 'At most so many, 0 for all'
-complete -c residencyctl -n '__fish_seen_subcommand_from block explain pin unpin promote demote' -a '(__residencyctl_names blocks --limit 500)'
+complete -c residencyctl -n '__fish_seen_subcommand_from block explain pin unpin promote demote' -a '(__residencyctl_blocks)'
 complete -c residencyctl -n '__fish_seen_subcommand_from end-session' -a '(__residencyctl_names sessions)'
 complete -c residencyctl -n '__fish_seen_subcommand_from promote' -l to -x -a 'S0 S3' -d State
 complete -c residencyctl -n '__fish_seen_subcommand_from demote' -l to -x -a 'S3 S4 S6' -d State
