@@ -22,7 +22,7 @@ finish() {
   fi
   echo "$rc" >/packages/systemd.rc
   sync
-  systemctl --no-block poweroff
+  systemctl --no-block poweroff 2>/dev/null
 }
 trap finish EXIT
 
