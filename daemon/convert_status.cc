@@ -88,6 +88,13 @@ v1::LinkStatus ToProto(const LinkSnapshot& link) {
   proto.set_demand_bytes(figures.moved_bytes[static_cast<int>(LinkClass::kDemand)]);
   proto.set_prefetch_bytes(figures.moved_bytes[static_cast<int>(LinkClass::kPrefetch)]);
   proto.set_rebalance_bytes(figures.moved_bytes[static_cast<int>(LinkClass::kRebalance)]);
+  for (int i = 0; i < kLinkClassCount; ++i) {
+    v1::LinkClassStatus& cls = *proto.add_classes();
+    cls.set_name(Name(static_cast<LinkClass>(i)));
+    cls.set_moved_bytes(figures.moved_bytes[i]);
+    cls.set_queued_bytes(figures.queued_bytes[i]);
+    cls.set_busy_us(static_cast<uint64_t>(figures.busy_seconds[i] * 1e6));
+  }
   return proto;
 }
 
@@ -158,6 +165,12 @@ std::vector<v1::SessionInfo> DescribeSessions(const std::vector<SessionInfo>& re
     proto.set_stream_open(known.stream_open);
     proto.set_events_accepted(known.counters.events_accepted);
     proto.set_events_dropped(known.counters.events_dropped);
+    const SessionCounters& counters = known.counters;
+    proto.set_acquires(counters.acquires);
+    proto.set_acquires_waited(counters.acquires_waited);
+    proto.set_acquires_failed(counters.acquires_failed);
+    proto.set_stall_us(counters.stall_us);
+    proto.set_acquires_waiting(counters.acquires_asked - counters.acquires);
     proto.set_healthy(true);
     if (snapshot == nullptr) continue;
     const auto it = std::ranges::find(snapshot->sessions, known.id, &SessionSnapshot::id);
@@ -168,6 +181,10 @@ std::vector<v1::SessionInfo> DescribeSessions(const std::vector<SessionInfo>& re
     proto.set_recalls_unanswered(it->recalls_open);
     proto.set_healthy(!it->unhealthy);
     proto.set_problem(SessionProblem(*it));
+    for (const ModelId model : it->models) {
+      const auto named = std::ranges::find(snapshot->models, model, &ModelSnapshot::id);
+      if (named != snapshot->models.end()) proto.add_models(named->name);
+    }
   }
   return sessions;
 }

@@ -23,6 +23,15 @@ class RefusedStream final
   void OnDone() override { delete this; }
 };
 
+// None before the first snapshot, which knows the pools.
+std::optional<ResidencyState> StateOfLease(const NodeSnapshot* snapshot,
+                                           const GrantedLease& lease) {
+  if (snapshot == nullptr) return std::nullopt;
+  const auto pool = std::ranges::find(snapshot->pools, lease.place.pool, &PoolSnapshot::id);
+  if (pool == snapshot->pools.end()) return std::nullopt;
+  return StateOf(pool->tier, lease.encoding);
+}
+
 }  // namespace
 
 EngineService::EngineService(EngineDependencies dependencies, NodeFacts facts)
@@ -31,6 +40,7 @@ EngineService::EngineService(EngineDependencies dependencies, NodeFacts facts)
       file_lasts_(std::move(dependencies.file_lasts)),
       file_consumed_(std::move(dependencies.file_consumed)),
       ledger_(dependencies.port),
+      tally_([this](const GrantedLease& lease) { return StateOfLease(snapshot_().get(), lease); }),
       parts_{.port = dependencies.port,
              .sessions = dependencies.sessions,
              .hints = dependencies.hints,
@@ -38,7 +48,8 @@ EngineService::EngineService(EngineDependencies dependencies, NodeFacts facts)
              .limits = facts_.limits,
              .ledger = ledger_,
              .streams = streams_,
-             .reports_dropped = reports_dropped_} {}
+             .reports_dropped = reports_dropped_,
+             .tally = tally_} {}
 
 void EngineService::EndSession(SessionId session) {
   ledger_.Forget(session);

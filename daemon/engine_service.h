@@ -48,6 +48,7 @@ class EngineService final : public v1::EngineService::CallbackService {
   // Reports of all sessions, ended ones too, that were malformed, left out by the client, or came
   // while the mailbox was full.
   uint64_t reports_dropped() const { return reports_dropped_.load(std::memory_order_relaxed); }
+  const AcquireTally& acquire_tally() const { return tally_; }
 
   grpc::ServerUnaryReactor* GetNodeInfo(grpc::CallbackServerContext* context,
                                         const v1::GetNodeInfoRequest* request,
@@ -88,6 +89,7 @@ class EngineService final : public v1::EngineService::CallbackService {
   RpcLedger ledger_;
   SessionStreams streams_;
   std::atomic<uint64_t> reports_dropped_{0};
+  AcquireTally tally_;
   EngineParts parts_;
 };
 

@@ -16,12 +16,7 @@ grpc::ServerUnaryReactor* EngineServiceAcquire::Start(EngineParts& parts,
   const std::shared_ptr<EngineServiceAcquire> call(
       new EngineServiceAcquire(parts, context, claim, response));
   call->self_ = call;
-  parts.port.Call(
-      [event = std::move(event)](RequestId request) mutable {
-        event.request = request;
-        return Event(std::move(event));
-      },
-      [call](const Reply& reply) { call->Answer(reply); });
+  parts.PostAcquire(std::move(event), [call](const Reply& reply) { call->Answer(reply); });
   return call.get();
 }
 

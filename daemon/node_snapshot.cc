@@ -58,7 +58,9 @@ std::shared_ptr<const NodeSnapshot> TakeSnapshot(const Controller& controller,
                                   .leased = session.leased,
                                   .max_leased = session.max_leased,
                                   .recalls_open = session.recalls_open,
-                                  .unhealthy = session.unhealthy});
+                                  .unhealthy = session.unhealthy,
+                                  .models = {session.models.begin(), session.models.end()}});
+    std::sort(snapshot->sessions.back().models.begin(), snapshot->sessions.back().models.end());
   }
   std::sort(snapshot->sessions.begin(), snapshot->sessions.end(),
             [](const SessionSnapshot& a, const SessionSnapshot& b) { return a.id < b.id; });

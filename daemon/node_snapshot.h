@@ -54,6 +54,7 @@ struct SessionSnapshot {
   Bytes max_leased;
   uint32_t recalls_open = 0;
   bool unhealthy = false;
+  std::vector<ModelId> models;  // attached
 };
 
 struct NodeSnapshot {

@@ -155,6 +155,20 @@ OperatorService::Reactor* OperatorService::UpdatePolicy(Context* context,
 
 // ---------------------------------------------------------------- blocks
 
+OperatorService::Reactor* OperatorService::ListMisses(Context* context,
+                                                      const v1::ListMissesRequest* request,
+                                                      v1::ListMissesResponse* response) {
+  response->set_half_life_us(AcquireTally::kHalfLife.count());
+  if (d_.tally == nullptr) return FinishNow(context, absl::OkStatus());
+  const uint32_t limit =
+      request->limit() == 0 ? kMissesDefault : std::min(request->limit(), kMissesMax);
+  Reactor* const reactor = context->DefaultReactor();
+  Scan(d_.port, {.step = DescribeMisses(d_.tally->Read(limit, d_.clock.Now()), response),
+                 .abandoned = [context] { return context->IsCancelled(); },
+                 .done = [reactor](const absl::Status& s) { reactor->Finish(ToGrpc(s)); }});
+  return reactor;
+}
+
 OperatorService::Reactor* OperatorService::ListBlocks(Context* context,
                                                       const v1::ListBlocksRequest* request,
                                                       v1::ListBlocksResponse* response) {

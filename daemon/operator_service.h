@@ -7,6 +7,7 @@
 #include <string>
 
 #include "core/clock.h"
+#include "daemon/acquire_tally.h"
 #include "daemon/control_port.h"
 #include "daemon/engine_service.h"
 #include "daemon/operator_service_blocks.h"
@@ -25,6 +26,8 @@ struct OperatorDependencies {
   std::string policy_name;
   std::function<uint64_t()> reports_dropped;
   FileNames file_names;  // may be null
+  // Null: nothing is known of what engines wait for.
+  const AcquireTally* tally = nullptr;
   // Thread-safe; neither may block. A drain's deadline counts from now.
   std::function<void(SessionId)> end_session;
   std::function<void(Micros deadline)> begin_drain;
@@ -38,6 +41,9 @@ class OperatorService final : public v1::OperatorService::CallbackService {
   static constexpr Micros kDrainDeadlineMax{24ll * 3600 * 1'000'000};
   // Past decisions that an explanation carries.
   static constexpr size_t kDecisionsMax = 16;
+  // Blocks in an answer of ListMisses; where no number is asked for, the first.
+  static constexpr uint32_t kMissesDefault = 20;
+  static constexpr uint32_t kMissesMax = 1000;
 
   OperatorService(OperatorDependencies dependencies, NodeFacts facts)
       : d_(std::move(dependencies)), facts_(std::move(facts)) {}
@@ -57,6 +63,8 @@ class OperatorService final : public v1::OperatorService::CallbackService {
                       v1::ListModelsResponse* response) override;
   Reactor* ListPools(Context* context, const v1::ListPoolsRequest* request,
                      v1::ListPoolsResponse* response) override;
+  Reactor* ListMisses(Context* context, const v1::ListMissesRequest* request,
+                      v1::ListMissesResponse* response) override;
   Reactor* ListSessions(Context* context, const v1::ListSessionsRequest* request,
                         v1::ListSessionsResponse* response) override;
   Reactor* EndSession(Context* context, const v1::EndSessionRequest* request,

@@ -42,14 +42,6 @@ std::vector<BlockId> Candidates(const ResidencyTable& table, std::string_view te
   return found;
 }
 
-absl::StatusOr<uint32_t> NumberFrom(const std::string& page_token) {
-  uint32_t number = 0;
-  if (page_token.empty() || absl::SimpleAtoi(page_token, &number)) return number;
-  return absl::InvalidArgumentError(
-      absl::StrCat("page_token: must be empty or the last answer's next_page_token, is \"",
-                   page_token.substr(0, 64), "\""));
-}
-
 // Where a stretch that begins at `first` ends.
 uint32_t EndOfStretch(uint32_t first, uint32_t count) {
   return first + std::min(kScanBlocksMax, count - std::min(first, count));
@@ -99,52 +91,8 @@ void AskForBlock(ControlPort& port, std::string block, UseBlock use) {
   if (!asked) (*shared)(nullptr, MailboxFull());
 }
 
-absl::StatusOr<BlockFilter> BlockFilter::From(const v1::ListBlocksRequest& request) {
-  BlockFilter filter;
-  filter.request = request;
-  const absl::StatusOr<uint32_t> first = NumberFrom(request.page_token());
-  if (!first.ok()) return first.status();
-  filter.first = *first;
-  if (request.page_size() > 0) filter.page = std::min(request.page_size(), kPageBlocksMax);
-  if (request.has_state()) {
-    const absl::StatusOr<ResidencyState> state = StateFromProto(request.state(), "state");
-    if (!state.ok()) return state.status();
-    filter.state = *state;
-  }
-  return filter;
-}
-
-bool BlockFilter::Matches(const ResidencyTable& table, BlockId id) const {
-  const Block& block = table.block(id);
-  if (request.has_model_id() && block.model.value() != request.model_id()) return false;
-  if (request.has_layer() && block.layer != request.layer()) return false;
-  if (request.has_state() && table.State(id) != state) return false;
-  return request.name_contains().empty() ||
-         block.name.find(request.name_contains()) != std::string_view::npos;
-}
-
 void Scan(ControlPort& port, BlockScan scan) {
   GoOn(port, std::make_shared<BlockScan>(std::move(scan)));
-}
-
-std::function<bool(const Controller&)> FillPage(BlockFilter filter, FileNames files,
-                                                v1::ListBlocksResponse* response) {
-  return [filter = std::move(filter), files = std::move(files), next = filter.first,
-          response](const Controller& controller) mutable {
-    const ResidencyTable& table = controller.state().table;
-    const auto count = static_cast<uint32_t>(table.block_count());
-    const uint32_t end = EndOfStretch(next, count);
-    const auto full = [&] { return static_cast<uint32_t>(response->blocks_size()) >= filter.page; };
-    while (next < end && !full()) {
-      const BlockId block(next++);
-      if (filter.Matches(table, block)) {
-        *response->add_blocks() = DescribeBlock(controller, block, files);
-      }
-    }
-    if (next >= count) return true;
-    if (full()) response->set_next_page_token(absl::StrCat(next));
-    return full();
-  };
 }
 
 std::function<bool(const Controller&)> CountModelStates(v1::ListModelsResponse* response) {

@@ -13,14 +13,10 @@
 #include "core/ids.h"
 #include "daemon/control_port.h"
 #include "daemon/convert_block.h"
+#include "daemon/operator_service_list.h"
 #include "residency/v1/operator.pb.h"
 
 namespace residency {
-
-// Blocks that one answer of ListBlocks carries at most.
-inline constexpr uint32_t kPageBlocksMax = 1000;
-// Blocks that one question looks at, at most.
-inline constexpr uint32_t kScanBlocksMax = 50'000;
 
 // A block by number, by "MODEL/NAME" (MODEL a name or a number), or by a name that only one model
 // has. NotFound; FailedPrecondition names the blocks that are meant equally well.
@@ -30,17 +26,6 @@ absl::StatusOr<BlockId> FindBlock(const Controller& controller, std::string_view
 // UNAVAILABLE if the controller has ended, RESOURCE_EXHAUSTED if the mailbox is full.
 using UseBlock = std::function<void(const Controller*, absl::StatusOr<BlockId>)>;
 void AskForBlock(ControlPort& port, std::string block, UseBlock use);
-
-// InvalidArgument names the field.
-struct BlockFilter {
-  static absl::StatusOr<BlockFilter> From(const v1::ListBlocksRequest& request);
-  bool Matches(const ResidencyTable& table, BlockId block) const;
-
-  v1::ListBlocksRequest request;
-  uint32_t first = 0;
-  uint32_t page = kPageBlocksMax;
-  ResidencyState state = ResidencyState::kS6Recomputable;  // where the request has one
-};
 
 // Asks the controller as often as `step` wants: each time it looks at a stretch of the blocks and
 // says whether it is through. Then runs `done`, on the controller's thread or, with an error, on
@@ -52,9 +37,6 @@ struct BlockScan {
 };
 void Scan(ControlPort& port, BlockScan scan);
 
-// The step that fills one page. `response` must live until the scan is done.
-std::function<bool(const Controller&)> FillPage(BlockFilter filter, FileNames files,
-                                                v1::ListBlocksResponse* response);
 // The step that adds to each model how many of its blocks are in which state.
 std::function<bool(const Controller&)> CountModelStates(v1::ListModelsResponse* response);
 

@@ -45,6 +45,7 @@ Services::Services(const ServicesDependencies& d, const NodeFacts& facts)
                  .policy_name = "residency",
                  .reports_dropped = [this] { return engine_.reports_dropped(); },
                  .file_names = [files = d.files](FileId id) { return NameOf(*files, id); },
+                 .tally = &engine_.acquire_tally(),
                  .end_session = d.end_session,
                  .begin_drain = d.begin_drain},
                 facts) {}

@@ -174,6 +174,25 @@ void SessionRegistry::CountEvents(SessionId id, uint64_t accepted, uint64_t drop
   }
 }
 
+void SessionRegistry::CountAsked(SessionId id) {
+  const std::lock_guard lock(mutex_);
+  if (Session* const session = Find(id)) ++session->counters.acquires_asked;
+}
+
+void SessionRegistry::CountAnswered(SessionId id, bool granted, uint64_t stall_us) {
+  const std::lock_guard lock(mutex_);
+  Session* const session = Find(id);
+  if (session == nullptr) return;
+  SessionCounters& counters = session->counters;
+  ++counters.acquires;
+  if (!granted) {
+    ++counters.acquires_failed;
+  } else if (stall_us > 0) {
+    ++counters.acquires_waited;
+    counters.stall_us += stall_us;
+  }
+}
+
 size_t SessionRegistry::size() const {
   const std::lock_guard lock(mutex_);
   return sessions_.size();

@@ -42,6 +42,11 @@ struct PeerProcess {
 struct SessionCounters {
   uint64_t events_accepted = 0;
   uint64_t events_dropped = 0;
+  uint64_t acquires_asked = 0;
+  uint64_t acquires = 0;  // answered
+  uint64_t acquires_waited = 0;
+  uint64_t acquires_failed = 0;
+  uint64_t stall_us = 0;
 };
 
 struct SessionIdentity {
@@ -100,6 +105,9 @@ class SessionRegistry {
   bool OpenStream(SessionId session);
   void CloseStream(SessionId session);
   void CountEvents(SessionId session, uint64_t accepted, uint64_t dropped);
+  // An acquire is handed to the controller, and, later, its answer is here.
+  void CountAsked(SessionId session);
+  void CountAnswered(SessionId session, bool granted, uint64_t stall_us);
 
   size_t size() const;
   std::vector<SessionInfo> List() const;  // by id

@@ -16,6 +16,26 @@ constexpr uint64_t kGapMax = uint64_t{1} << 32;
 
 }  // namespace
 
+void EngineParts::PostAcquire(AcquireBatch event, ControlPort::ReplyHandler answer) {
+  const SessionId session = event.session;
+  sessions.CountAsked(session);
+  port.Call(
+      [event = std::move(event)](RequestId request) mutable {
+        event.request = request;
+        return Event(std::move(event));
+      },
+      [this, session, answer = std::move(answer)](const Reply& reply) {
+        const auto* const granted = std::get_if<GrantedBody>(&reply.body);
+        const bool ok = reply.status.ok() && granted != nullptr;
+        const Micros stall =
+            ok && !granted->leases.empty() ? granted->leases.front().stall : Micros(0);
+        sessions.CountAnswered(session, ok,
+                               static_cast<uint64_t>(std::max(stall, Micros(0)).count()));
+        if (ok) tally.OnGranted(*granted, clock.Now());
+        answer(reply);
+      });
+}
+
 SessionStream* SessionStream::Start(EngineParts& parts, SessionIdentity identity) {
   const std::shared_ptr<SessionStream> stream(new SessionStream(parts, identity));
   stream->self_ = stream;
@@ -146,12 +166,9 @@ void SessionStream::Acquire(const v1::AcquireBatch& batch) {
                       "the stream has ", kAcquiresMax,
                       " acquires under way, the most that may be: wait for some answers")));
   }
-  parts_.port.Call(
-      [event = *std::move(event)](RequestId request) mutable {
-        event.request = request;
-        return Event(std::move(event));
-      },
-      [self = shared_from_this(), claim](const Reply& reply) { self->Answer(claim, reply); });
+  parts_.PostAcquire(*std::move(event), [self = shared_from_this(), claim](const Reply& reply) {
+    self->Answer(claim, reply);
+  });
 }
 
 void SessionStream::Release(const v1::ReleaseRequest& release) {

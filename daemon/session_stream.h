@@ -19,6 +19,7 @@
 #include "absl/container/flat_hash_map.h"
 #include "absl/status/status.h"
 #include "core/clock.h"
+#include "daemon/acquire_tally.h"
 #include "daemon/config.h"
 #include "daemon/control_port.h"
 #include "daemon/hint_hub.h"
@@ -56,6 +57,10 @@ struct EngineParts {
   RpcLedger& ledger;
   SessionStreams& streams;
   std::atomic<uint64_t>& reports_dropped;  // over all sessions, ended ones too
+  AcquireTally& tally;
+
+  // Posts the acquire and counts it, by session, with what becomes of it.
+  void PostAcquire(AcquireBatch event, ControlPort::ReplyHandler answer);
 };
 
 class SessionStream final : public grpc::ServerBidiReactor<v1::SessionRequest, v1::SessionResponse>,
