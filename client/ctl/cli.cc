@@ -21,7 +21,7 @@ Durations: 500ms, 30s, 2m; a plain number means seconds.
 
 -o json prints the fields of the operator API by name, defaults included. 64-bit integers are
 strings, enums are their full names (RESIDENCY_STATE_S0_FULL_HBM), byte fields are base64. With
---watch it prints one document per line.
+--watch, and from top and iostat, it prints one document per line. JSON.md documents every field.
 
 Exit status: 0 ok, 1 error, 2 usage, 3 residencyd unreachable, 4 not found, 5 unhealthy.)";
 
@@ -51,6 +51,11 @@ void AddGlobalOptions(CLI::App& app, GlobalOptions& options, std::string& watch)
 
 // InvalidArgument explains what --watch can't do.
 absl::Status SetWatch(const std::string& text, const Selection& selection, GlobalOptions& options) {
+  if (selection.live != nullptr) {
+    return absl::InvalidArgumentError(
+        "--watch is for commands that answer once; this one repeats "
+        "by itself, see its --help");
+  }
   if (!selection.repeatable) {
     return absl::InvalidArgumentError("--watch repeats commands that only read; this one acts");
   }
@@ -117,6 +122,7 @@ int RunCtl(int argc, const char* const* argv, const Environment& env) {
   Selection selection;
   AddGlobalOptions(app, options, watch);
   AddNodeCommands(app, selection);
+  AddLiveCommands(app, selection);
   AddBlockCommands(app, selection);
   AddPolicyCommands(app, selection);
   app.require_subcommand(1);
@@ -134,7 +140,8 @@ int RunCtl(int argc, const char* const* argv, const Environment& env) {
       return UsageError(env, std::string(set.message()));
     }
   }
-  return static_cast<int>(RunCommand(selection.command, options, env));
+  return static_cast<int>(selection.live != nullptr ? RunLive(*selection.live, options, env)
+                                                    : RunCommand(selection.command, options, env));
 }
 
 }  // namespace residency::ctl

@@ -1,7 +1,9 @@
 // A command of residencyctl: calls the daemon, answers with text.
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <memory>
 #include <string>
 
 #include "absl/status/statusor.h"
@@ -43,26 +45,40 @@ struct Context {
   const Environment& env;
   View view;
 
+  bool json() const { return options.format == Format::kJson; }
   // The message as JSON, or what `render` makes of it, as -o asks.
   template <typename Message, typename Render>
   std::string Show(const Message& message, Render render) const {
-    if (options.format != Format::kJson) return render(message, view);
+    if (!json()) return render(message, view);
     return ToJson(message, options.watch > absl::ZeroDuration());
   }
 };
 
 using Command = std::function<absl::StatusOr<Frame>(const Context&)>;
 
+// A command that repeats by itself: each round samples the daemon and shows what changed.
+struct LiveCommand {
+  absl::Duration interval = absl::Seconds(1);
+  uint64_t count = 0;   // Rounds; 0: until it is ended.
+  bool screen = false;  // Takes the whole terminal where there is one, and `q` ends it.
+  std::function<absl::Status(const Context&)> sample;
+  std::function<std::string(const Context&)> render;  // Of the samples so far.
+  std::function<void(char)> on_key;                   // Renders again after it. May be empty.
+};
+
 // What the command line asked for.
 struct Selection {
   Command command;
   // Reads only, so --watch may repeat it.
   bool repeatable = false;
+  // Instead of `command`.
+  std::shared_ptr<LiveCommand> live = nullptr;
 };
 
 // Each adds its subcommands to `app`; parsing one sets `selection`. Both must outlive the parse.
 void AddNodeCommands(CLI::App& app, Selection& selection);
 void AddBlockCommands(CLI::App& app, Selection& selection);
 void AddPolicyCommands(CLI::App& app, Selection& selection);
+void AddLiveCommands(CLI::App& app, Selection& selection);
 
 }  // namespace residency::ctl

@@ -1,15 +1,17 @@
 // Commands about blocks: blocks, block, explain, pin, unpin, promote, demote.
-#include <algorithm>
 #include <memory>
-#include <optional>
+#include <string>
+#include <vector>
 
 #include "CLI/CLI.hpp"
-#include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "client/ctl/block_query.h"
 #include "client/ctl/cli.h"
 #include "client/ctl/command.h"
 #include "client/ctl/format.h"
 #include "client/ctl/names.h"
+#include "client/ctl/near_names.h"
 #include "client/ctl/render.h"
 
 namespace residency::ctl {
@@ -17,94 +19,31 @@ namespace {
 
 using Stub = OperatorClient::Stub;
 
-constexpr uint32_t kPageSizeMax = 1000;  // What the daemon gives at most.
-constexpr uint64_t kLimitDefault = 1000;
-
-struct BlockFilter {
-  std::string model;
-  std::string state;
-  std::optional<int32_t> layer;
-  std::string name;
-  uint64_t limit = kLimitDefault;  // 0: all.
-};
-
 struct Move {
   std::string block;
   std::string to;
   absl::Duration deadline = absl::Seconds(30);
 };
 
-// Adds where to look to the daemon's "not found".
-absl::Status BlockError(const absl::Status& status) {
+// Adds to the daemon's "not found" what may have been meant, and where to look.
+absl::Status BlockError(const Context& context, const std::string& block,
+                        const absl::Status& status) {
   if (!absl::IsNotFound(status)) return status;
+  const std::vector<std::string> near = NearBlocks(context.client, block);
   return absl::NotFoundError(absl::StrCat(std::string(status.message()),
+                                          near.empty() ? "" : "\ndid you mean ",
+                                          absl::StrJoin(near, ", "), near.empty() ? "" : "?",
                                           "\n'residencyctl blocks --name TEXT' finds blocks"));
 }
 
-absl::StatusOr<uint32_t> ModelId(const Context& context, const std::string& model) {
-  absl::StatusOr<v1::ListModelsResponse> models =
-      context.client.Call(&Stub::ListModels, v1::ListModelsRequest());
-  if (!models.ok()) return models.status();
-  uint32_t number = 0;
-  const bool is_number = absl::SimpleAtoi(model, &number);
-  std::optional<uint32_t> named;
-  for (const v1::ModelInfo& info : models->models()) {
-    if (is_number && info.model_id() == number) return number;
-    if (info.name() != model) continue;
-    if (named.has_value()) {
-      return absl::InvalidArgumentError(
-          absl::StrCat("more than one model is named ", model,
-                       "\ngive its ID: 'residencyctl models' lists them"));
-    }
-    named = info.model_id();
-  }
-  if (named.has_value()) return *named;
-  return absl::NotFoundError(
-      absl::StrCat("no model ", model, "\n'residencyctl models' lists those there are"));
-}
-
-absl::StatusOr<v1::ListBlocksRequest> ListRequest(const Context& context,
-                                                  const BlockFilter& filter) {
-  v1::ListBlocksRequest request;
-  if (!filter.model.empty()) {
-    absl::StatusOr<uint32_t> model_id = ModelId(context, filter.model);
-    if (!model_id.ok()) return model_id.status();
-    request.set_model_id(*model_id);
-  }
-  if (!filter.state.empty()) request.set_state(*ParseState(filter.state));
-  if (filter.layer.has_value()) request.set_layer(*filter.layer);
-  request.set_name_contains(filter.name);
-  return request;
-}
-
-// Follows the pages up to the limit. The answer's token is set if there is more.
-absl::StatusOr<v1::ListBlocksResponse> ListPages(const Context& context,
-                                                 v1::ListBlocksRequest request, uint64_t limit) {
-  v1::ListBlocksResponse all;
-  for (;;) {
-    const auto have = static_cast<uint64_t>(all.blocks_size());
-    const uint64_t want =
-        limit == 0 ? kPageSizeMax : std::min<uint64_t>(limit - have, kPageSizeMax);
-    request.set_page_size(static_cast<uint32_t>(want));
-    absl::StatusOr<v1::ListBlocksResponse> page = context.client.Call(&Stub::ListBlocks, request);
-    if (!page.ok()) return page.status();
-    all.MergeFrom(*page);
-    all.set_next_page_token(page->next_page_token());
-    if (page->next_page_token().empty()) return all;
-    if (limit != 0 && static_cast<uint64_t>(all.blocks_size()) >= limit) return all;
-    request.set_page_token(page->next_page_token());
-  }
-}
-
-absl::StatusOr<Frame> Blocks(const Context& context, const BlockFilter& filter) {
-  absl::StatusOr<v1::ListBlocksRequest> request = ListRequest(context, filter);
-  if (!request.ok()) return request.status();
-  absl::StatusOr<v1::ListBlocksResponse> blocks =
-      ListPages(context, *std::move(request), filter.limit);
+absl::StatusOr<Frame> Blocks(const Context& context, const BlockQuery& query) {
+  absl::StatusOr<v1::ListBlocksResponse> blocks = FetchBlocks(context, query);
   if (!blocks.ok()) return blocks.status();
   Frame frame{context.Show(*blocks, RenderBlocks), ExitCode::kOk, ""};
   if (!blocks->next_page_token().empty()) {
-    frame.error = absl::StrCat("residencyctl: showed the first ", blocks->blocks_size(),
+    const std::string of =
+        blocks->matched() > 0 ? absl::StrCat(" of ", FormatCount(blocks->matched())) : "";
+    frame.error = absl::StrCat("residencyctl: showed the first ", blocks->blocks_size(), of,
                                " blocks; --limit 0 shows all\n");
   }
   return frame;
@@ -114,7 +53,7 @@ absl::StatusOr<Frame> Block(const Context& context, const std::string& block) {
   v1::GetBlockRequest request;
   request.set_block(block);
   absl::StatusOr<v1::GetBlockResponse> response = context.client.Call(&Stub::GetBlock, request);
-  if (!response.ok()) return BlockError(response.status());
+  if (!response.ok()) return BlockError(context, block, response.status());
   const auto render = [](const v1::GetBlockResponse& message, const View& view) {
     return RenderBlock(message.block(), view);
   };
@@ -126,7 +65,7 @@ absl::StatusOr<Frame> Explain(const Context& context, const std::string& block) 
   request.set_block(block);
   absl::StatusOr<v1::ExplainBlockResponse> response =
       context.client.Call(&Stub::ExplainBlock, request);
-  if (!response.ok()) return BlockError(response.status());
+  if (!response.ok()) return BlockError(context, block, response.status());
   return Frame{context.Show(*response, RenderExplain), ExitCode::kOk, ""};
 }
 
@@ -137,7 +76,7 @@ absl::StatusOr<Frame> Mark(const Context& context, OperatorClient::Method<Reques
   Request request;
   request.set_block(block);
   absl::StatusOr<Response> response = context.client.Call(method, request);
-  if (!response.ok()) return BlockError(response.status());
+  if (!response.ok()) return BlockError(context, block, response.status());
   const auto render = [&block, done](const Response&, const View&) {
     return absl::StrCat("block ", Printable(block), " ", done, "\n");
   };
@@ -157,7 +96,7 @@ absl::StatusOr<Frame> MoveBlock(const Context& context,
     return absl::AbortedError(absl::StrCat(std::string(response.status().message()),
                                            "\n'residencyctl explain ", move.block, "' shows why"));
   }
-  if (!response.ok()) return BlockError(response.status());
+  if (!response.ok()) return BlockError(context, move.block, response.status());
   const auto render = [&move](const Response& message, const View&) {
     return absl::StrCat("block ", Printable(move.block), " is in ", StateName(message.state()),
                         "\n");
@@ -167,17 +106,10 @@ absl::StatusOr<Frame> MoveBlock(const Context& context,
 
 void AddBlocks(CLI::App& app, Selection& selection) {
   CLI::App* list = app.add_subcommand("blocks", "List blocks; all conditions given must hold");
-  auto filter = std::make_shared<BlockFilter>();
-  list->add_option("--model", filter->model, "Of this model, by ID or name");
-  list->add_option("--state", filter->state, "In this state, S0 to S6")
-      ->check([](const std::string& text) {
-        return ParseState(text).has_value() ? "" : text + " is not a state: write S0 to S6";
-      });
-  list->add_option("--layer", filter->layer, "Of this layer");
-  list->add_option("--name", filter->name, "With this text in their name");
-  list->add_option("--limit", filter->limit, "At most so many (1000); 0 for all");
-  list->fallthrough()->callback([&selection, filter] {
-    selection = {[filter](const Context& c) { return Blocks(c, *filter); }, true};
+  auto query = std::make_shared<BlockQuery>();
+  AddBlockOptions(*list, *query);
+  list->fallthrough()->callback([&selection, query] {
+    selection = {[query](const Context& c) { return Blocks(c, *query); }, true};
   });
 }
 

@@ -106,10 +106,6 @@ absl::StatusOr<Frame> EndSession(const Context& context, uint64_t session_id) {
   v1::EndSessionRequest request;
   request.set_session_id(session_id);
   absl::StatusOr<v1::EndSessionResponse> response = context.client.Call(&Stub::EndSession, request);
-  if (absl::IsNotFound(response.status())) {
-    return absl::NotFoundError(absl::StrCat(std::string(response.status().message()),
-                                            "\n'residencyctl sessions' lists those there are"));
-  }
   if (!response.ok()) return response.status();
   const auto render = [session_id](const v1::EndSessionResponse&, const View&) {
     return absl::StrCat("session ", session_id, " ended\n");

@@ -1,12 +1,16 @@
 // policy get and policy set.
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "CLI/CLI.hpp"
 #include "absl/strings/str_cat.h"
 #include "client/ctl/command.h"
+#include "client/ctl/near_names.h"
 #include "client/ctl/render.h"
 
 namespace residency::ctl {
@@ -32,6 +36,21 @@ Response Select(const Response& response, Wanted wanted) {
   return selected;
 }
 
+// What to do about a key that there is not: the nearest ones there are, and where all are listed.
+absl::Status UnknownKey(const v1::GetPolicyResponse& policy, std::string_view key,
+                        std::string_view message) {
+  constexpr size_t kFarthest = 3;  // Changes that a typo is taken to make at most.
+  std::vector<std::pair<size_t, std::string>> near;
+  for (const v1::PolicyValue& value : policy.values()) {
+    const size_t distance = EditDistance(key, value.key());
+    if (distance <= kFarthest) near.emplace_back(distance, value.key());
+  }
+  const std::string meant =
+      near.empty() ? "" : absl::StrCat("\ndid you mean ", std::ranges::min(near).second, "?");
+  return absl::NotFoundError(absl::StrCat(absl::string_view(message.data(), message.size()), meant,
+                                          "\n'residencyctl policy get' lists them all"));
+}
+
 absl::StatusOr<Frame> Get(const Context& context, const std::string& key) {
   absl::StatusOr<v1::GetPolicyResponse> policy =
       context.client.Call(&Stub::GetPolicy, v1::GetPolicyRequest());
@@ -40,8 +59,7 @@ absl::StatusOr<Frame> Get(const Context& context, const std::string& key) {
   const v1::GetPolicyResponse selected =
       Select(*policy, [&key](const std::string& k) { return k == key; });
   if (selected.values().empty()) {
-    return absl::NotFoundError(
-        absl::StrCat("no policy key ", key, "\n'residencyctl policy get' lists them all"));
+    return UnknownKey(*policy, key, absl::StrCat("no policy key ", key));
   }
   return ShowValues(context, selected);
 }
@@ -52,6 +70,16 @@ absl::StatusOr<Frame> Set(const Context& context,
   request.mutable_values()->insert(values.begin(), values.end());
   absl::StatusOr<v1::UpdatePolicyResponse> policy =
       context.client.Call(&Stub::UpdatePolicy, request);
+  if (absl::IsNotFound(policy.status())) {
+    absl::StatusOr<v1::GetPolicyResponse> known =
+        context.client.Call(&Stub::GetPolicy, v1::GetPolicyRequest());
+    if (!known.ok()) return policy.status();
+    for (const auto& [key, value] : values) {
+      const auto matches = [&key = key](const v1::PolicyValue& v) { return v.key() == key; };
+      if (std::any_of(known->values().begin(), known->values().end(), matches)) continue;
+      return UnknownKey(*known, key, std::string(policy.status().message()));
+    }
+  }
   if (!policy.ok()) return policy.status();
   return ShowValues(context, Select(*policy, [&values](const std::string& key) {
                       return values.count(key) > 0;

@@ -67,6 +67,19 @@ std::string FormatMicros(double us) {
   return FormatLongTime(static_cast<uint64_t>(std::llround(us / kMicrosPerSecond)));
 }
 
+std::string FormatShort(double value) {
+  if (!(value >= 0.005) || !std::isfinite(value)) return "0";
+  if (value < 99.95) return ThreeDigits(value);
+  return FormatCount(static_cast<uint64_t>(std::llround(value)));
+}
+
+std::string FormatMegabytes(double bytes_per_second) {
+  const double megabytes = bytes_per_second * 1e-6;
+  if (!(megabytes >= 0.05)) return "0";
+  if (megabytes >= 999.95) return FormatCount(static_cast<uint64_t>(std::llround(megabytes)));
+  return absl::StrFormat("%.1f", megabytes);
+}
+
 std::string FormatCount(uint64_t count) {
   std::string digits = absl::StrCat(count);
   for (size_t at = digits.size(); at > 3; at -= 3) digits.insert(at - 3, 1, ',');
@@ -116,6 +129,18 @@ std::string Truncate(std::string_view text, size_t width) {
     while (end < text.size() && IsContinuation(text[end])) ++end;
   }
   return absl::StrCat(std::string(text.substr(0, end)), "~");
+}
+
+std::string TruncateFront(std::string_view text, size_t width) {
+  const size_t whole = DisplayWidth(text);
+  if (whole <= width) return std::string(text);
+  if (width == 0) return "";
+  size_t begin = 0;
+  for (size_t lost = 0; lost < whole - (width - 1); ++lost) {
+    ++begin;
+    while (begin < text.size() && IsContinuation(text[begin])) ++begin;
+  }
+  return absl::StrCat("~", std::string(text.substr(begin)));
 }
 
 }  // namespace residency::ctl

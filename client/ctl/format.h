@@ -17,6 +17,12 @@ std::string FormatRate(double bytes_per_second);
 // "180 us", "12.3 ms", "4.21 s", "3m 05s", "2h 03m", "5d 04h".
 std::string FormatMicros(double us);
 
+// "12.3", "1,234": a rate in units of 10^6 bytes per second; "0" below a tenth of one.
+std::string FormatMegabytes(double bytes_per_second);
+
+// "0", "0.42", "12.3", "1,234": three significant digits or all before the point.
+std::string FormatShort(double value);
+
 // "1,234,567".
 std::string FormatCount(uint64_t count);
 
@@ -38,5 +44,7 @@ size_t DisplayWidth(std::string_view text);
 
 // Cut to `width` columns, its last one "~" where something was lost.
 std::string Truncate(std::string_view text, size_t width);
+// The same with "~" in front: the last columns stay.
+std::string TruncateFront(std::string_view text, size_t width);
 
 }  // namespace residency::ctl

@@ -1,9 +1,26 @@
 #include "client/ctl/names.h"
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "residency/v1/operator.pb.h"
 
 namespace residency::ctl {
+namespace {
+
+// The value from `first` to `last` that has this name.
+template <typename Enum>
+std::optional<Enum> ParseName(std::string_view text, int first, int last,
+                              std::string (*name)(Enum)) {
+  for (int value = first; value <= last; ++value) {
+    const std::string known = name(static_cast<Enum>(value));
+    if (absl::EqualsIgnoreCase(absl::string_view(text.data(), text.size()), known)) {
+      return static_cast<Enum>(value);
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
 
 std::string StateName(v1::ResidencyState state) {
   if (state == v1::RESIDENCY_STATE_UNSPECIFIED) return "-";
@@ -87,6 +104,27 @@ std::string RoleName(v1::Role role) {
   }
 }
 
+std::string ElementTypeName(v1::ElementType element) {
+  switch (element) {
+    case v1::ELEMENT_TYPE_UNSPECIFIED:
+      return "-";
+    case v1::ELEMENT_TYPE_OTHER:
+      return "other";
+    case v1::ELEMENT_TYPE_BF16:
+      return "bf16";
+    case v1::ELEMENT_TYPE_F16:
+      return "f16";
+    case v1::ELEMENT_TYPE_F32:
+      return "f32";
+    case v1::ELEMENT_TYPE_QUANTIZED8:
+      return "quantized8";
+    case v1::ELEMENT_TYPE_QUANTIZED_SUB8:
+      return "quantized_sub8";
+    default:
+      return absl::StrCat("element type ", static_cast<int>(element));
+  }
+}
+
 std::string PolicySourceName(int source) {
   switch (source) {
     case v1::POLICY_SOURCE_UNSPECIFIED:
@@ -115,6 +153,19 @@ std::optional<v1::ResidencyState> ParseState(std::string_view text) {
   if (text.size() != 2 || (text[0] != 'S' && text[0] != 's')) return std::nullopt;
   if (text[1] < '0' || text[1] > '6') return std::nullopt;
   return static_cast<v1::ResidencyState>(v1::RESIDENCY_STATE_S0_FULL_HBM + (text[1] - '0'));
+}
+
+std::optional<v1::Role> ParseRole(std::string_view text) {
+  return ParseName<v1::Role>(text, v1::ROLE_EXPERT, v1::Role_MAX, RoleName);
+}
+
+std::optional<v1::Tier> ParseTier(std::string_view text) {
+  return ParseName<v1::Tier>(text, v1::TIER_HBM, v1::Tier_MAX, TierName);
+}
+
+std::optional<v1::ElementType> ParseElementType(std::string_view text) {
+  return ParseName<v1::ElementType>(text, v1::ELEMENT_TYPE_OTHER, v1::ElementType_MAX,
+                                    ElementTypeName);
 }
 
 }  // namespace residency::ctl

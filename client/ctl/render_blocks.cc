@@ -46,6 +46,15 @@ std::string CopyPools(const v1::BlockInfo& block) {
   return out.empty() ? "-" : out;
 }
 
+// What an encoding can do for the block, with the figure measured for it once there is one.
+std::string Eligible(const std::string& what, float figure, const char* label) {
+  std::string text = what.empty() ? "-" : what;
+  if (figure > 0) absl::StrAppend(&text, label, FormatFigure(figure, 3));
+  return text;
+}
+
+std::string Measured(float figure) { return figure > 0 ? FormatFigure(figure, 3) : "-"; }
+
 Table BlockFields(const v1::BlockInfo& block, const View& view) {
   Table fields({{"FIELD"}, {"VALUE"}});
   Cell state = StateCell(block);
@@ -61,6 +70,10 @@ Table BlockFields(const v1::BlockInfo& block, const View& view) {
                                       ", expert ", Index(block.expert()))});
   fields.AddRow({"recipe", block.recipe().empty() ? "none" : block.recipe()});
   if (!block.layout().empty()) fields.AddRow({"layout", block.layout()});
+  fields.AddRow({"elements", ElementTypeName(block.element_type())});
+  fields.AddRow({"low-bit", Eligible(block.lowbit(), block.lowbit_error(), ", relative error ")});
+  fields.AddRow(
+      {"compressed", Eligible(block.compressed(), block.compression_ratio(), ", ratio ")});
   fields.AddRow({"leases", absl::StrCat(block.leases(), ", pins ", block.pins())});
   fields.AddRow({"criticality", absl::StrCat(FormatFigure(block.criticality(), 6), ", sensitivity ",
                                              FormatFigure(block.sensitivity(), 6))});
@@ -90,15 +103,38 @@ Table Copies(const v1::BlockInfo& block, const View& view) {
   return copies;
 }
 
+bool OfOneModel(const v1::ListBlocksResponse& blocks) {
+  for (const v1::BlockInfo& block : blocks.blocks()) {
+    if (block.model_id() != blocks.blocks(0).model_id()) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::string RenderBlocks(const v1::ListBlocksResponse& blocks, const View& view) {
-  std::vector<Column> columns = {{"ID", Align::kRight},        {"MODEL", Align::kLeft, true},
-                                 {"NAME", Align::kLeft, true}, {"STATE"},
-                                 {"SIZE", Align::kRight},      {"LAYER", Align::kRight},
-                                 {"EXPERT", Align::kRight},    {"ROLE"},
-                                 {"LEASES", Align::kRight},    {"PINS", Align::kRight}};
+  // On a narrow terminal names need the room: one model need not be named again and again, and
+  // names mostly say layer and expert.
+  const bool models = !view.narrow() || !OfOneModel(blocks);
+  std::vector<Column> columns = {{"ID", Align::kRight}};
+  if (models) columns.push_back({"MODEL", Align::kLeft, true, true});
+  columns.insert(columns.end(),
+                 {{"NAME", Align::kLeft, true, true}, {"STATE"}, {"SIZE", Align::kRight}});
+  if (!view.narrow()) {
+    columns.insert(columns.end(), {{"LAYER", Align::kRight}, {"EXPERT", Align::kRight}});
+  }
+  columns.insert(columns.end(), {{"ROLE"}, {"LEASES", Align::kRight}, {"PINS", Align::kRight}});
+  const bool scored = !blocks.blocks().empty() && blocks.blocks(0).has_k();
+  if (scored) {
+    columns.push_back({"K", Align::kRight});
+    columns.push_back({"R", Align::kRight});
+  }
   if (view.wide) {
+    columns.push_back({"ELEMENTS"});
+    columns.push_back({"LOWBIT"});
+    columns.push_back({"ERROR", Align::kRight});
+    columns.push_back({"COMPRESSED"});
+    columns.push_back({"RATIO", Align::kRight});
     columns.push_back({"CRIT", Align::kRight});
     columns.push_back({"SENS", Align::kRight});
     columns.push_back({"DOMAIN", Align::kRight});
@@ -107,17 +143,22 @@ std::string RenderBlocks(const v1::ListBlocksResponse& blocks, const View& view)
   }
   Table table(std::move(columns));
   for (const v1::BlockInfo& block : blocks.blocks()) {
-    std::vector<Cell> row = {absl::StrCat(block.block_id()),
-                             block.model(),
-                             block.name(),
-                             StateCell(block),
-                             Size(block.bytes(), view),
-                             Index(block.layer()),
-                             Index(block.expert()),
-                             RoleName(block.role()),
-                             absl::StrCat(block.leases()),
-                             absl::StrCat(block.pins())};
+    std::vector<Cell> row = {absl::StrCat(block.block_id())};
+    if (models) row.push_back(block.model());
+    row.insert(row.end(), {block.name(), StateCell(block), Size(block.bytes(), view)});
+    if (!view.narrow()) row.insert(row.end(), {Index(block.layer()), Index(block.expert())});
+    row.insert(row.end(),
+               {RoleName(block.role()), absl::StrCat(block.leases()), absl::StrCat(block.pins())});
+    if (scored) {
+      row.push_back(FormatFigure(block.k(), 4));
+      row.push_back(FormatFigure(block.r(), 4));
+    }
     if (view.wide) {
+      row.push_back(ElementTypeName(block.element_type()));
+      row.push_back(block.lowbit().empty() ? "-" : block.lowbit());
+      row.push_back(Measured(block.lowbit_error()));
+      row.push_back(block.compressed().empty() ? "-" : block.compressed());
+      row.push_back(Measured(block.compression_ratio()));
       row.push_back(FormatFigure(block.criticality(), 3));
       row.push_back(FormatFigure(block.sensitivity(), 3));
       row.push_back(absl::StrCat(block.domain()));

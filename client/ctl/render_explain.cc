@@ -117,16 +117,15 @@ std::string RenderVerdict(const v1::Decision& decision, const View& view) {
   return table.Render(plain);
 }
 
-Table HistoryTable(bool wide) {
-  std::vector<Column> columns = {{"TICK", Align::kRight},
-                                 {"AGE", Align::kRight},
-                                 {"VERDICT"},
-                                 {"EDGE"},
-                                 {"R", Align::kRight},
-                                 {"K", Align::kRight},
-                                 {"K_VICTIM", Align::kRight},
-                                 {"PRESSURE", Align::kRight}};
-  if (wide) {
+// On a narrow terminal the reason needs the room of what the figures above have anyway.
+Table HistoryTable(const View& view) {
+  std::vector<Column> columns = {
+      {"TICK", Align::kRight}, {"AGE", Align::kRight}, {"VERDICT"}, {"EDGE"}};
+  if (!view.narrow()) columns.push_back({"R", Align::kRight});
+  columns.push_back({"K", Align::kRight});
+  columns.push_back({"K_VICTIM", Align::kRight});
+  if (!view.narrow()) columns.push_back({"PRESSURE", Align::kRight});
+  if (view.wide) {
     columns.push_back({"N", Align::kRight});
     columns.push_back({"COST", Align::kRight});
     columns.push_back({"THRESHOLD", Align::kRight});
@@ -138,18 +137,18 @@ Table HistoryTable(bool wide) {
 
 std::string RenderHistory(const google::protobuf::RepeatedPtrField<v1::Decision>& decisions,
                           const View& view) {
-  Table table = HistoryTable(view.wide);
+  Table table = HistoryTable(view);
   const int digits = view.wide ? kDigitsInListWide : kDigitsInList;
   for (const v1::Decision& decision : decisions) {
     const v1::Score& score = decision.score();
     std::vector<Cell> row = {absl::StrCat(decision.tick()),
                              FormatMicros(static_cast<double>(decision.age_us())),
                              Cell(decision.verdict(), VerdictPaint(decision.verdict())),
-                             EdgeName(decision.from(), decision.to()),
-                             FormatFigure(score.r(), digits),
-                             FormatFigure(score.k(), digits),
-                             FormatFigure(decision.k_victim(), digits),
-                             FormatPercent(decision.pool_pressure())};
+                             EdgeName(decision.from(), decision.to())};
+    if (!view.narrow()) row.push_back(FormatFigure(score.r(), digits));
+    row.push_back(FormatFigure(score.k(), digits));
+    row.push_back(FormatFigure(decision.k_victim(), digits));
+    if (!view.narrow()) row.push_back(FormatPercent(decision.pool_pressure()));
     if (view.wide) {
       row.push_back(FormatFigure(score.numerator(), digits));
       row.push_back(FormatFigure(score.cost(), digits));

@@ -3,6 +3,7 @@
 #include <cmath>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
 #include "client/ctl/format.h"
 #include "client/ctl/names.h"
 #include "client/ctl/render.h"
@@ -53,15 +54,13 @@ std::string RenderBar(double used_ratio, double reserved_ratio, size_t width) {
 
 std::string RenderPools(const google::protobuf::RepeatedPtrField<v1::Pool>& pools,
                         const View& view) {
-  std::vector<Column> columns = {{"NAME"},
-                                 {"TIER"},
-                                 {"USED+RESERVED"},
-                                 {"PRESSURE", Align::kRight},
-                                 {"USED", Align::kRight},
-                                 {"RESERVED", Align::kRight},
-                                 {"LEASED", Align::kRight},
-                                 {"CAPACITY", Align::kRight},
-                                 {"FRAG", Align::kRight}};
+  std::vector<Column> columns = {{"NAME"}, {"TIER"}};
+  if (!view.narrow()) columns.push_back({"USED+RESERVED"});
+  for (const char* figure : {"PRESSURE", "USED", "RESERVED", "LEASED", "CAPACITY"}) {
+    columns.push_back({figure, Align::kRight});
+  }
+  if (!view.narrow()) columns.push_back({"FRAG", Align::kRight});
+  columns.push_back({"ENCODING"});
   if (view.wide) {
     columns.push_back({"SEGMENT", Align::kRight});
     columns.push_back({"DEMAND RESERVE", Align::kRight});
@@ -72,15 +71,15 @@ std::string RenderPools(const google::protobuf::RepeatedPtrField<v1::Pool>& pool
   for (const v1::Pool& pool : pools) {
     const bool high = pool.pressure_ratio() >= kPressureHigh;
     const Paint paint = high ? Paint::kWarning : Paint::kGood;
-    std::vector<Cell> row = {pool.name(),
-                             TierName(pool.tier()),
-                             Cell(PoolBar(pool), paint),
-                             FormatPercent(pool.pressure_ratio()),
-                             Size(pool.used_bytes(), view),
-                             Size(pool.reserved_bytes(), view),
-                             Size(pool.leased_bytes(), view),
-                             Size(pool.capacity_bytes(), view),
-                             FormatPercent(pool.fragmentation_ratio())};
+    std::vector<Cell> row = {pool.name(), TierName(pool.tier())};
+    if (!view.narrow()) row.push_back(Cell(PoolBar(pool), paint));
+    row.push_back(Cell(FormatPercent(pool.pressure_ratio()), paint));
+    for (const uint64_t bytes :
+         {pool.used_bytes(), pool.reserved_bytes(), pool.leased_bytes(), pool.capacity_bytes()}) {
+      row.push_back(Size(bytes, view));
+    }
+    if (!view.narrow()) row.push_back(FormatPercent(pool.fragmentation_ratio()));
+    row.push_back(pool.encoding().empty() ? "-" : pool.encoding());
     if (view.wide) {
       row.push_back(absl::StrCat(pool.segment_bytes()));
       row.push_back(absl::StrCat(pool.demand_reserve_bytes()));
@@ -138,13 +137,20 @@ std::string RenderModels(const v1::ListModelsResponse& models, const View& view)
 std::string RenderSessions(const v1::ListSessionsResponse& sessions, const View& view) {
   std::vector<Column> columns = {{"ID", Align::kRight},           {"PID", Align::kRight},
                                  {"PROCESS", Align::kLeft, true}, {"AGE", Align::kRight},
-                                 {"LEASES", Align::kRight},       {"LEASED", Align::kRight},
-                                 {"MAX", Align::kRight},          {"UNANSWERED", Align::kRight}};
+                                 {"LEASES", Align::kRight},       {"LEASED", Align::kRight}};
+  if (!view.narrow()) columns.push_back({"MAX", Align::kRight});
+  columns.push_back({"UNANSWERED", Align::kRight});
   if (view.wide) {
     columns.push_back({"DOMAIN", Align::kRight});
     columns.push_back({"STREAM"});
     columns.push_back({"EVENTS", Align::kRight});
     columns.push_back({"DROPPED", Align::kRight});
+    columns.push_back({"ACQUIRES", Align::kRight});
+    columns.push_back({"WAITED", Align::kRight});
+    columns.push_back({"FAILED", Align::kRight});
+    columns.push_back({"WAITING", Align::kRight});
+    columns.push_back({"STALL", Align::kRight});
+    columns.push_back({"MODELS"});
   }
   columns.push_back({"HEALTH", Align::kLeft, true});
   Table table(std::move(columns));
@@ -154,14 +160,20 @@ std::string RenderSessions(const v1::ListSessionsResponse& sessions, const View&
                              session.process(),
                              FormatMicros(static_cast<double>(session.age_us())),
                              FormatCount(session.leases()),
-                             Size(session.leased_bytes(), view),
-                             Size(session.max_leased_bytes(), view),
-                             absl::StrCat(session.recalls_unanswered())};
+                             Size(session.leased_bytes(), view)};
+    if (!view.narrow()) row.push_back(Size(session.max_leased_bytes(), view));
+    row.push_back(absl::StrCat(session.recalls_unanswered()));
     if (view.wide) {
       row.push_back(absl::StrCat(session.domain()));
       row.push_back(session.stream_open() ? "open" : "closed");
       row.push_back(FormatCount(session.events_accepted()));
       row.push_back(FormatCount(session.events_dropped()));
+      row.push_back(FormatCount(session.acquires()));
+      row.push_back(FormatCount(session.acquires_waited()));
+      row.push_back(FormatCount(session.acquires_failed()));
+      row.push_back(FormatCount(session.acquires_waiting()));
+      row.push_back(FormatMicros(static_cast<double>(session.stall_us())));
+      row.push_back(session.models().empty() ? "-" : absl::StrJoin(session.models(), ","));
     }
     row.push_back(SessionHealth(session));
     table.AddRow(std::move(row));

@@ -1,14 +1,19 @@
 #include "client/ctl/rpc.h"
 
 #include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <cstring>
 #include <utility>
 
+#include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
 #include "absl/strings/strip.h"
 
@@ -22,6 +27,25 @@ constexpr int kReconnectBackoffMsMax = 1000;
 constexpr int kMaxMessageBytes = 64 << 20;
 // gRPC's clock is another one and rounds: its deadline may pass a little before ours.
 constexpr absl::Duration kDeadlineSlack = absl::Milliseconds(20);
+
+// Who may open it besides root, as far as that can be seen from outside.
+std::string Allowed(const std::string& path) {
+  struct stat info = {};
+  if (stat(path.c_str(), &info) != 0) return "a member of its group";
+  std::array<char, 4096> buffer;
+  if ((info.st_mode & S_IWGRP) != 0) {
+    group entry = {};
+    group* found = nullptr;
+    const int rc = getgrgid_r(info.st_gid, &entry, buffer.data(), buffer.size(), &found);
+    return rc == 0 && found != nullptr ? absl::StrCat("a member of group ", found->gr_name)
+                                       : absl::StrCat("a member of group ", info.st_gid);
+  }
+  passwd entry = {};
+  passwd* found = nullptr;
+  const int rc = getpwuid_r(info.st_uid, &entry, buffer.data(), buffer.size(), &found);
+  return rc == 0 && found != nullptr ? absl::StrCat("user ", found->pw_name)
+                                     : absl::StrCat("user ", info.st_uid);
+}
 
 absl::Status Unreachable(const std::string& path, int error) {
   std::string message =
@@ -39,9 +63,8 @@ absl::Status Unreachable(const std::string& path, int error) {
       break;
     case EACCES:
     case EPERM:
-      absl::StrAppend(&message,
-                      "your user may not open this socket: try as a member of its group, "
-                      "or as root");
+      absl::StrAppend(&message, "your user may not open this socket: try as ", Allowed(path),
+                      ", or as root");
       break;
     case EAGAIN:
       absl::StrAppend(&message, "residencyd accepts no connections: look at its log");
@@ -50,6 +73,21 @@ absl::Status Unreachable(const std::string& path, int error) {
       absl::StrAppend(&message, "try --socket PATH");
   }
   return absl::UnavailableError(message);
+}
+
+// The daemon answered, but not for long, or not yet.
+absl::Status SaidOfItself(absl::string_view said) {
+  if (absl::StrContains(said, "draining")) {
+    return absl::FailedPreconditionError(
+        absl::StrCat(said,
+                     ": it takes no new work and exits once its leases have ended\n"
+                     "'residencyctl sessions' shows who holds leases; try again after the "
+                     "restart"));
+  }
+  if (absl::StrContains(said, "ending")) {
+    return absl::UnavailableError(absl::StrCat(said, "\ntry again after its restart"));
+  }
+  return absl::UnavailableError(absl::StrCat(said, "\ntry again in a moment"));
 }
 
 }  // namespace
@@ -104,6 +142,11 @@ absl::Status OperatorClient::Explain(const grpc::Status& status, absl::Time dead
         "residencyd at unix:", socket_, " does not offer this call: ", status.error_message(),
         "\nis this its operator socket, and is it as new as this residencyctl? try "
         "'residencyctl version'"));
+  }
+  const std::string said = status.error_message();
+  if (status.error_code() == grpc::StatusCode::UNAVAILABLE &&
+      absl::StartsWith(said, "the daemon ")) {
+    return SaidOfItself(said);
   }
   if (status.error_code() == grpc::StatusCode::UNAVAILABLE) {
     return absl::UnavailableError(

@@ -1,6 +1,8 @@
 #include "client/ctl/runner.h"
 
 #include <algorithm>
+#include <functional>
+#include <optional>
 #include <string_view>
 
 #include "absl/strings/str_cat.h"
@@ -83,6 +85,41 @@ ExitCode Watch(const Command& command, const GlobalOptions& options, const Envir
   return ExitCode::kOk;
 }
 
+// The screen for as long as a command draws on it.
+class Screen {
+ public:
+  explicit Screen(const Environment& env) : env_(env) {}
+  ~Screen() { Leave(); }
+  Screen(const Screen&) = delete;
+  Screen& operator=(const Screen&) = delete;
+
+  void Draw(std::string_view text) {
+    if (!taken_) env_.enter_screen();
+    taken_ = true;
+    *env_.out << Redraw(text, env_.size().rows) << std::flush;
+  }
+  void Leave() {
+    if (taken_) env_.leave_screen();
+    taken_ = false;
+  }
+
+ private:
+  const Environment& env_;
+  bool taken_ = false;
+};
+
+// Until the next round is due. False if the command is to end.
+bool WaitForRound(const LiveCommand& live, absl::Time due, const Environment& env,
+                  const std::function<void()>& redraw) {
+  for (;;) {
+    const std::optional<char> key = env.wait_key(std::max(due - absl::Now(), absl::ZeroDuration()));
+    if (!key.has_value() || *key == 'q' || *key == 'Q') return false;
+    if (*key == kNoKey) return true;
+    if (live.on_key) live.on_key(*key);
+    redraw();
+  }
+}
+
 }  // namespace
 
 bool WantsColour(const GlobalOptions& options, const Environment& env) {
@@ -106,6 +143,41 @@ ExitCode RunCommand(const Command& command, const GlobalOptions& options, const 
     return ExitCode::kError;
   }
   return frame->code;
+}
+
+ExitCode RunLive(const LiveCommand& live, const GlobalOptions& options, const Environment& env) {
+  env.catch_interrupts();
+  OperatorClient client(options.socket, options.timeout);
+  Screen screen(env);
+  const bool full = live.screen && env.out_is_terminal && options.format != Format::kJson;
+  std::string text;
+  const auto show = [&](bool first) {
+    text = live.render({client, options, env, MakeView(options, env)});
+    if (full) return screen.Draw(text);
+    const bool apart = !first && options.format != Format::kJson;
+    *env.out << (apart ? "\n" : "") << text << std::flush;
+  };
+  absl::Time due = absl::Now();
+  for (uint64_t round = 1;; ++round) {
+    const absl::Status sampled = live.sample({client, options, env, MakeView(options, env)});
+    if (!sampled.ok() && (round == 1 || !full)) {
+      screen.Leave();
+      *env.err << ErrorText(sampled) << std::flush;
+      if (round == 1) return ExitCodeFor(sampled);
+    } else if (!sampled.ok()) {
+      screen.Draw(ErrorText(sampled) + "trying again; q quits\n");
+    } else {
+      show(round == 1);
+    }
+    if (!*env.out) return ExitCode::kOk;  // Whoever read us has seen enough.
+    if (round == live.count) break;
+    due = std::max(due + live.interval, absl::Now());
+    if (!WaitForRound(live, due, env, [&] { show(false); })) return ExitCode::kOk;
+  }
+  // The last round stays on the terminal.
+  screen.Leave();
+  if (full) *env.out << text << std::flush;
+  return ExitCode::kOk;
 }
 
 }  // namespace residency::ctl

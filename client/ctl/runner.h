@@ -13,4 +13,8 @@ bool WantsColour(const GlobalOptions& options, const Environment& env);
 // of the daemon can be watched.
 ExitCode RunCommand(const Command& command, const GlobalOptions& options, const Environment& env);
 
+// The same for a command that repeats by itself. On a terminal that it takes whole, `q` ends it and
+// the terminal is given back whatever happens; elsewhere it prints round after round.
+ExitCode RunLive(const LiveCommand& live, const GlobalOptions& options, const Environment& env);
+
 }  // namespace residency::ctl

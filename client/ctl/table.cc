@@ -52,7 +52,8 @@ std::string Table::RenderRow(const std::vector<Cell>& cells, const std::vector<s
   size_t owed = 0;  // Padding that is written only if something follows: no trailing spaces.
   for (size_t c = 0; c < cells.size(); ++c) {
     if (c > 0) owed += kGap;
-    std::string text = Truncate(cells[c].text, widths[c]);
+    std::string text = columns_[c].keep_end ? TruncateFront(cells[c].text, widths[c])
+                                            : Truncate(cells[c].text, widths[c]);
     const size_t padding = widths[c] - DisplayWidth(text);
     if (columns_[c].align == Align::kRight) owed += padding;
     if (!text.empty()) {

@@ -16,7 +16,8 @@ enum class Align { kLeft, kRight };
 struct Column {
   std::string header;
   Align align = Align::kLeft;
-  bool elastic = false;  // May be cut, "~" at its end, to fit the terminal.
+  bool elastic = false;   // May be cut, "~" where, to fit the terminal.
+  bool keep_end = false;  // Cut at its beginning: names differ at their ends.
 };
 
 struct Cell {

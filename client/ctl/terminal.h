@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <functional>
+#include <optional>
 #include <ostream>
 
 #include "absl/time/clock.h"
@@ -26,11 +27,21 @@ struct Environment {
   bool no_colour = false;
   // Asked before every redraw: windows change size.
   std::function<TerminalSize()> size;
-  // From here on SIGINT and SIGTERM end a wait instead of the process.
+  // From here on SIGINT, SIGTERM, SIGHUP and SIGQUIT end a wait instead of the process, and a
+  // closed pipe fails a write instead of ending it.
   std::function<void()> catch_interrupts;
   // False as soon as an interrupt was caught, otherwise true once the time is over.
   std::function<bool(absl::Duration)> wait;
+  // Takes the whole screen: a page of its own without a cursor, keys read one by one, unechoed.
+  std::function<void()> enter_screen;
+  // Gives it back as it was. Harmless where it was not taken.
+  std::function<void()> leave_screen;
+  // Like `wait`, but a key on a screen that was taken ends it too. None: interrupted; kNoKey: the
+  // time is over.
+  std::function<std::optional<char>(absl::Duration)> wait_key;
 };
+
+inline constexpr char kNoKey = '\0';
 
 // The real one. Call once.
 Environment ProcessEnvironment();

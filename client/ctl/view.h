@@ -14,6 +14,9 @@ struct View {
   size_t width = 0;     // Columns of the terminal; 0 where nothing may be cut.
   size_t indent = 0;    // Spaces before each line of a table.
   Style style;
+
+  // A terminal on which tables leave out what matters least.
+  bool narrow() const { return width > 0 && width < 100; }
 };
 
 }  // namespace residency::ctl

@@ -27,7 +27,7 @@ TEST(CliTest, UsageErrorsExitWithTwoAndSayWhatWasWrong) {
       {{"status", "--color", "pink"}, "pink not in"},
       {{"status", "--watch", "1ms"}, "the shortest is 100ms"},
       {{"pin", "1", "--watch"}, "this one acts"},
-      {{"blocks", "--state", "S9"}, "S9 is not a state"},
+      {{"blocks", "--state", "S9"}, "\"S9\" won't do: write S0 to S6"},
       {{"demote", "1"}, "--to is required"},
       {{"demote", "1", "--to", "S0"}, "S0 not in"},
       {{"promote", "1", "--to", "S6"}, "S6 not in"},

@@ -195,6 +195,27 @@ TEST_F(CommandsTest, PolicySetShowsWhatItChanged) {
   EXPECT_THAT(daemon_.calls(), ElementsAre("UpdatePolicy beta=a=b"));
 }
 
+TEST_F(CommandsTest, AMistypedPolicyKeyIsAnsweredWithTheNearestOne) {
+  daemon_.policy.add_values()->set_key("alpha");
+  daemon_.policy.add_values()->set_key("hysteresis");
+  for (const std::vector<std::string>& arguments :
+       {std::vector<std::string>{"policy", "set", "alpah=1"}, {"policy", "get", "alpah"}}) {
+    const Outcome outcome = Ctl(arguments);
+    EXPECT_EQ(outcome.code, 4);
+    EXPECT_THAT(outcome.err, HasSubstr("did you mean alpha?"));
+    EXPECT_THAT(outcome.err, HasSubstr("'residencyctl policy get' lists them all"));
+  }
+}
+
+TEST_F(CommandsTest, ADrainingDaemonSaysWhenToTryAgain) {
+  daemon_.move_result = {grpc::StatusCode::UNAVAILABLE, "the daemon is draining"};
+  AddBlocks(1);
+  const Outcome outcome = Ctl({"promote", "0"});
+  EXPECT_EQ(outcome.code, 1);
+  EXPECT_THAT(outcome.err, HasSubstr("the daemon is draining: it takes no new work"));
+  EXPECT_THAT(outcome.err, HasSubstr("try again after the restart"));
+}
+
 TEST_F(CommandsTest, OtherErrorsOfTheDaemonExitWithOne) {
   const Outcome outcome = Ctl({"unpin", "1"});  // Not offered by this daemon.
   EXPECT_EQ(outcome.code, 1);

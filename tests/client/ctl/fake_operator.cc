@@ -1,5 +1,6 @@
 #include "tests/client/ctl/fake_operator.h"
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
 #include <thread>
@@ -78,13 +79,37 @@ grpc::Status FakeOperator::ListBlocks(grpc::ServerContext*, const v1::ListBlocks
   if (request->has_state()) absl::StrAppend(&call, " state ", StateName(request->state()));
   if (request->has_layer()) absl::StrAppend(&call, " layer ", request->layer());
   if (!request->name_contains().empty()) absl::StrAppend(&call, " name ", request->name_contains());
+  if (request->has_role()) absl::StrAppend(&call, " role ", RoleName(request->role()));
+  if (request->has_expert()) absl::StrAppend(&call, " expert ", request->expert());
+  if (!request->pool().empty()) absl::StrAppend(&call, " pool ", request->pool());
+  if (request->has_tier()) absl::StrAppend(&call, " tier ", TierName(request->tier()));
+  if (request->leased()) absl::StrAppend(&call, " leased");
+  if (request->pinned()) absl::StrAppend(&call, " pinned");
+  if (request->lost()) absl::StrAppend(&call, " lost");
+  if (request->has_min_bytes()) absl::StrAppend(&call, " min ", request->min_bytes());
+  if (request->has_max_bytes()) absl::StrAppend(&call, " max ", request->max_bytes());
+  if (request->has_element_type()) {
+    absl::StrAppend(&call, " element ", ElementTypeName(request->element_type()));
+  }
+  if (request->order_by() != v1::BLOCK_ORDER_UNSPECIFIED) {
+    absl::StrAppend(&call, " by ", v1::BlockOrder_Name(request->order_by()),
+                    request->descending() ? " descending" : "");
+  }
+  if (request->scores()) absl::StrAppend(&call, " scores");
   Record(call);
   size_t at = 0;
   if (!request->page_token().empty() && !absl::SimpleAtoi(request->page_token(), &at)) {
     return {grpc::StatusCode::INVALID_ARGUMENT, "bad token"};
   }
-  for (uint32_t n = 0; n < request->page_size() && at < blocks.size(); ++n, ++at) {
-    *response->add_blocks() = blocks[at];
+  const uint32_t page = request->page_size() == 0 ? 1000 : request->page_size();
+  while (static_cast<uint32_t>(response->blocks_size()) < page && at < blocks.size()) {
+    const v1::BlockInfo& block = blocks[at++];
+    if (block.name().find(request->name_contains()) == std::string::npos) continue;
+    *response->add_blocks() = block;
+  }
+  if (request->order_by() != v1::BLOCK_ORDER_UNSPECIFIED) {
+    response->set_matched(blocks.size());
+    return grpc::Status::OK;
   }
   if (at < blocks.size()) response->set_next_page_token(absl::StrCat(at));
   return grpc::Status::OK;
@@ -114,6 +139,12 @@ grpc::Status FakeOperator::ListModels(grpc::ServerContext*, const v1::ListModels
 grpc::Status FakeOperator::ListPools(grpc::ServerContext*, const v1::ListPoolsRequest*,
                                      v1::ListPoolsResponse* response) {
   *response = pools;
+  return grpc::Status::OK;
+}
+
+grpc::Status FakeOperator::ListMisses(grpc::ServerContext*, const v1::ListMissesRequest*,
+                                      v1::ListMissesResponse* response) {
+  *response = misses;
   return grpc::Status::OK;
 }
 
@@ -172,6 +203,12 @@ grpc::Status FakeOperator::GetPolicy(grpc::ServerContext*, const v1::GetPolicyRe
 grpc::Status FakeOperator::UpdatePolicy(grpc::ServerContext*,
                                         const v1::UpdatePolicyRequest* request,
                                         v1::UpdatePolicyResponse* response) {
+  for (const auto& [key, value] : request->values()) {
+    const auto named = [&key = key](const v1::PolicyValue& known) { return known.key() == key; };
+    if (std::none_of(policy.values().begin(), policy.values().end(), named)) {
+      return {grpc::StatusCode::NOT_FOUND, absl::StrCat("there is no policy key ", key)};
+    }
+  }
   for (v1::PolicyValue value : policy.values()) {
     if (const auto it = request->values().find(value.key()); it != request->values().end()) {
       value.set_value(it->second);
@@ -194,6 +231,9 @@ Outcome RunWith(std::vector<std::string> arguments, const std::function<void(Env
   env.size = [] { return TerminalSize{}; };
   env.catch_interrupts = [] {};
   env.wait = [](absl::Duration) { return false; };
+  env.enter_screen = [] {};
+  env.leave_screen = [] {};
+  env.wait_key = [](absl::Duration) { return std::optional<char>(); };
   if (tune) tune(env);
   std::vector<const char*> argv = {"residencyctl"};
   for (const std::string& argument : arguments) argv.push_back(argument.c_str());

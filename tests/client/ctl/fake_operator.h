@@ -41,6 +41,7 @@ class FakeOperator final : public v1::OperatorService::Service {
   v1::ListSessionsResponse sessions;
   v1::ListModelsResponse models;
   v1::ListPoolsResponse pools;
+  v1::ListMissesResponse misses;
   std::vector<v1::BlockInfo> blocks;
   v1::ExplainBlockResponse explanation;
   v1::GetPolicyResponse policy;
@@ -63,6 +64,8 @@ class FakeOperator final : public v1::OperatorService::Service {
                           v1::ListModelsResponse* response) override;
   grpc::Status ListPools(grpc::ServerContext* context, const v1::ListPoolsRequest* request,
                          v1::ListPoolsResponse* response) override;
+  grpc::Status ListMisses(grpc::ServerContext* context, const v1::ListMissesRequest* request,
+                          v1::ListMissesResponse* response) override;
   grpc::Status ListSessions(grpc::ServerContext* context, const v1::ListSessionsRequest* request,
                             v1::ListSessionsResponse* response) override;
   grpc::Status EndSession(grpc::ServerContext* context, const v1::EndSessionRequest* request,

@@ -50,6 +50,20 @@ TEST(FormatTest, CutsBetweenCharacters) {
   EXPECT_EQ(Truncate("größe", 5), "größe");
   EXPECT_EQ(Truncate("größe", 4), "grö~");
   EXPECT_EQ(Truncate("abc", 0), "");
+  EXPECT_EQ(TruncateFront("größe", 5), "größe");
+  EXPECT_EQ(TruncateFront("größe", 4), "~öße");
+  EXPECT_EQ(TruncateFront("größe", 1), "~");
+  EXPECT_EQ(TruncateFront("abc", 0), "");
+}
+
+TEST(FormatTest, RatesAreShort) {
+  EXPECT_EQ(FormatShort(0), "0");
+  EXPECT_EQ(FormatShort(0.42), "0.42");
+  EXPECT_EQ(FormatShort(12.34), "12.3");
+  EXPECT_EQ(FormatShort(1234.5), "1,235");
+  EXPECT_EQ(FormatMegabytes(0), "0");
+  EXPECT_EQ(FormatMegabytes(1.5e6), "1.5");
+  EXPECT_EQ(FormatMegabytes(1234e6), "1,234");
 }
 
 TEST(FormatTest, StatesAreReadAsTheyAreWritten) {
@@ -58,6 +72,10 @@ TEST(FormatTest, StatesAreReadAsTheyAreWritten) {
     EXPECT_EQ(ParseState(StateName(state)), state);
   }
   EXPECT_EQ(ParseState("s3"), v1::RESIDENCY_STATE_S3_DRAM);
+  EXPECT_EQ(ParseRole("dense_mlp"), v1::ROLE_DENSE_MLP);
+  EXPECT_EQ(ParseTier("nvme"), v1::TIER_NVME);
+  EXPECT_EQ(ParseElementType("quantized_sub8"), v1::ELEMENT_TYPE_QUANTIZED_SUB8);
+  EXPECT_EQ(ParseRole("-"), std::nullopt);
   EXPECT_FALSE(ParseState("S7").has_value());
   EXPECT_FALSE(ParseState("").has_value());
 }

@@ -75,12 +75,49 @@ TEST(RenderBlockTest, ShowsOneBlockAndItsCopiesInFull) {
   size         4.50 MiB (4718592 bytes)
   role         expert, layer 3, expert 5
   recipe       file_range model.safetensors @ 4096
+  elements     -
+  low-bit      -
+  compressed   -
   leases       1, pins 0
   criticality  0.5, sensitivity 0.25
   domain       1000
 copies
   POOL  TIER  ENCODING  STATUS      SIZE  LEASES  SLOT  GEN  OFFSET          CHECKSUM
   dram  DRAM  full      live    4.50 MiB       1     9    3    8192  0000000000abcdef
+)");
+}
+
+TEST(RenderBlockTest, SaysWhichEncodingsItMayHave) {
+  v1::BlockInfo block = SampleBlock();
+  block.set_element_type(v1::ELEMENT_TYPE_BF16);
+  block.set_lowbit("eligible");
+  block.set_lowbit_error(0.0125f);
+  block.set_compressed("not worth it");
+  block.set_compression_ratio(1.02f);
+  const std::string text = RenderBlock(block, View{});
+  EXPECT_THAT(text, HasSubstr("elements     bf16\n"));
+  EXPECT_THAT(text, HasSubstr("low-bit      eligible, relative error 0.0125\n"));
+  EXPECT_THAT(text, HasSubstr("compressed   not worth it, ratio 1.02\n"));
+  v1::ListBlocksResponse blocks;
+  *blocks.add_blocks() = block;
+  View wide;
+  wide.wide = true;
+  EXPECT_THAT(RenderBlocks(blocks, wide),
+              HasSubstr("bf16      eligible  0.0125  not worth it   1.02"));
+}
+
+TEST(RenderBlocksTest, ANarrowTerminalKeepsTheEndsOfNames) {
+  v1::ListBlocksResponse blocks;
+  v1::BlockInfo& block = *blocks.add_blocks();
+  block = SampleBlock();
+  block.set_name("model.transformer.decoder.with.a.long.beginning.layers.3.experts.5");
+  block.set_k(0.25);
+  block.set_r(1.5);
+  View view;
+  view.width = 80;
+  EXPECT_EQ(RenderBlocks(blocks, view),
+            R"(ID  NAME                  STATE            SIZE  ROLE    LEASES  PINS     K    R
+17  ~.layers.3.experts.5  S5 S3 -> S0  4.50 MiB  expert       1     0  0.25  1.5
 )");
 }
 
@@ -114,8 +151,15 @@ TEST(RenderPoolsTest, ShowsPressureAsABar) {
   pool.set_fragmentation_ratio(0.125);
   EXPECT_EQ(
       RenderPools(pools, View{}),
-      R"(NAME  TIER  USED+RESERVED         PRESSURE     USED  RESERVED  LEASED  CAPACITY    FRAG  BACKEND
-gpu0  HBM   ##########+++++.....    75.0 %  512 MiB   256 MiB     0 B  1.00 GiB  12.5 %  host: no GPU
+      R"(NAME  TIER  USED+RESERVED         PRESSURE     USED  RESERVED  LEASED  CAPACITY    FRAG  ENCODING  BACKEND
+gpu0  HBM   ##########+++++.....    75.0 %  512 MiB   256 MiB     0 B  1.00 GiB  12.5 %  -         host: no GPU
+)");
+  pool.set_encoding("compressed");
+  View narrow;
+  narrow.width = 80;
+  EXPECT_EQ(RenderPools(pools, narrow),
+            R"(NAME  TIER  PRESSURE     USED  RESERVED  LEASED  CAPACITY  ENCODING    BACKEND
+gpu0  HBM     75.0 %  512 MiB   256 MiB     0 B  1.00 GiB  compressed  host: no~
 )");
 }
 

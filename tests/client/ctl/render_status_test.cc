@@ -80,8 +80,8 @@ models 1  blocks 1,024  sessions 0  leases 0  waiting batches 0  live transition
 ticks 8,123  last took 180 us, 12.0 ms ago
 
 pools
-  NAME  TIER  USED+RESERVED         PRESSURE      USED  RESERVED  LEASED  CAPACITY   FRAG  BACKEND
-  dram  DRAM  ####################   100.0 %  1.00 MiB       0 B     0 B  1.00 MiB  0.0 %  memfd
+  NAME  TIER  USED+RESERVED         PRESSURE      USED  RESERVED  LEASED  CAPACITY   FRAG  ENCODING  BACKEND
+  dram  DRAM  ####################   100.0 %  1.00 MiB       0 B     0 B  1.00 MiB  0.0 %  -         memfd
 
 states
   STATE  MEANING                BLOCKS      SIZE  SHARE OF BYTES
