@@ -53,7 +53,7 @@ struct PolicyConfig {
   double prefetch_margin = 0.15;   // by which the numerator must beat the victim's
   bool stage_dram = true;          // bring what is hot but not in HBM to DRAM ahead of need
   bool stage_nvme = true;          // write what was read from its recipe to NVMe
-  bool lowbit = true;              // keep low-bit copies for engines that can use them
+  bool lowbit = false;             // keep low-bit copies for engines that can use them
   double lowbit_hbm_share = 0.30;  // of HBM, that they may take
   bool hbm_compressed = false;     // keep compressed copies in HBM where decoding is soonest done
   int in_flight_limit = 16;        // background transitions; demand is not counted

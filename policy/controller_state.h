@@ -81,6 +81,7 @@ struct ControllerState {
   std::vector<double> protection_floor_k;  // by pool: protected blocks below it lost protection
   std::vector<ModelState> models;          // by model
   absl::flat_hash_map<SessionId, SessionState> sessions;
+  Bytes lowbit_bytes;  // of low-bit copies in HBM, as of the last tick
   bool draining = false;
 
   TimePoint now{};

@@ -38,9 +38,11 @@ bool MinResidency(const MoveFacts& facts, const PolicyConfig& config) {
   return facts.dropping && Background(facts) && facts.resident_for < config.min_residency;
 }
 
-// Only what goes in and out of HBM thrashes: a colder copy added below is the cure.
+// Only what goes in and out of HBM thrashes: a colder copy added below is the cure, and so is a
+// low-bit one, which stays within a share of its own.
 bool Thrash(const MoveFacts& facts, const PolicyConfig& config) {
-  const bool enters_hbm = facts.adding && facts.to < facts.from && IsHbm(facts.to);
+  const bool enters_hbm =
+      facts.adding && facts.to < facts.from && IsHbm(facts.to) && facts.to != kS1LowbitHbm;
   const bool leaves_hbm = facts.dropping && IsHbm(facts.from);
   return Background(facts) && (enters_hbm || leaves_hbm) &&
          facts.recent_round_trips >= config.thrash_limit;

@@ -15,7 +15,7 @@ constexpr size_t kPrefetchesPerVisitMax = 4;
 void Planner::BeginTick() {
   left_ = std::min(s_.table.block_count(), kBlocksPerTick);
   const PoolId hbm = s_.RoomiestPool(Tier::kHbm);
-  lowbit_bytes_ = s_.config.lowbit && hbm.valid() ? LowbitBytesIn(hbm) : Bytes();
+  CountLowbit(hbm);
   closed_ = false;
 }
 
@@ -104,13 +104,40 @@ void Planner::ConsiderHbm(const Block& block) {
   if (!block.live.valid()) ConsiderCompressed(block, hbm);
 }
 
-Bytes Planner::LowbitBytesIn(PoolId pool) const {
-  Bytes bytes;
-  for (const auto& [k, slot] : s_.victims[pool.value()].ascending()) {
+void Planner::CountLowbit(PoolId hbm) {
+  s_.lowbit_bytes = Bytes();
+  lowbit_order_.clear();
+  if (!hbm.valid()) return;
+  for (const auto& [k, slot] : s_.victims[hbm.value()].ascending()) {
     const Copy& copy = s_.table.copy(slot);
-    if (copy.encoding == Encoding::kLowbit) bytes += Bytes(copy.length);
+    if (copy.encoding != Encoding::kLowbit) continue;
+    s_.lowbit_bytes += Bytes(copy.length);
+    lowbit_order_.emplace_back(k, slot);
   }
-  return bytes;
+  std::reverse(lowbit_order_.begin(), lowbit_order_.end());
+}
+
+bool Planner::LowbitShareFor(PoolId hbm, Bytes bytes, double key) {
+  const double most =
+      s_.config.lowbit_hbm_share * static_cast<double>(s_.table.pool(hbm).capacity().count());
+  const auto fits = [&] { return static_cast<double>((s_.lowbit_bytes + bytes).count()) <= most; };
+  while (!fits() && !lowbit_order_.empty()) {
+    const auto [k, slot] = lowbit_order_.back();
+    if (key <= (1 + s_.config.hysteresis) * k) return false;
+    lowbit_order_.pop_back();
+    const Copy copy = s_.table.copy(slot);
+    const bool idle = copy.status == CopyStatus::kLive && copy.encoding == Encoding::kLowbit &&
+                      copy.leases == 0 && s_.table.block(copy.block).pins == 0;
+    if (!idle || !moves_
+                      .Drop(slot, {.verdict = Verdict::kDemote,
+                                   .reason = "a better low-bit copy",
+                                   .competing = {}})
+                      .ok()) {
+      continue;
+    }
+    s_.lowbit_bytes = s_.lowbit_bytes - std::min(s_.lowbit_bytes, Bytes(copy.length));
+  }
+  return fits();
 }
 
 void Planner::ConsiderLowbit(const Block& block, PoolId hbm) {
@@ -119,21 +146,20 @@ void Planner::ConsiderLowbit(const Block& block, PoolId hbm) {
   if (s_.table.SuitsIn(block.id, hbm, Encoding::kLowbit) != Suitability::kSuits) return;
   const auto path = scoring_.PathTo(block.id, hbm, SlotId(), Encoding::kLowbit);
   if (path.empty() || !s_.links.Idle(path)) return;
-  const Pool& pool = s_.table.pool(hbm);
-  const Bytes after =
-      lowbit_bytes_ + pool.Footprint(s_.table.BytesIn(block.id, hbm, Encoding::kLowbit));
-  const double share = static_cast<double>(after.count()) /
-                       static_cast<double>(std::max<uint64_t>(1, pool.capacity().count()));
-  if (share > s_.config.lowbit_hbm_share) return;
+  const Bytes bytes =
+      s_.table.pool(hbm).Footprint(s_.table.BytesIn(block.id, hbm, Encoding::kLowbit));
+  const double key = KeyIn(block.id, hbm, Encoding::kLowbit);
+  if (!LowbitShareFor(hbm, bytes, key)) return;
   Propose({.block = block.id,
            .to = hbm,
            .encoding = Encoding::kLowbit,
            .cls = LinkClass::kPrefetch,
            .verdict = Verdict::kPromote,
            .reason = "low-bit takes less room",
-           .key = KeyIn(block.id, hbm, Encoding::kLowbit),
+           .key = key,
            .victim = {},
-           .proposed = s_.now});
+           .proposed = s_.now,
+           .young_too = true});
 }
 
 void Planner::ConsiderCompressed(const Block& block, PoolId hbm) {
@@ -232,6 +258,7 @@ void Planner::Propose(Proposal proposal) {
                   .purpose = Purpose::kBackground,
                   .competing = block.id,
                   .k_limit = proposal.key / (1 + s_.config.hysteresis),
+                  .young_too = proposal.young_too,
                   .untouchable = [this](BlockId b) { return acquires_.Wanted(b); }});
   if (coming && pending_.size() < kPendingMax) {
     pending_.push_back(proposal);

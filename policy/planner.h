@@ -51,6 +51,7 @@ class Planner {
     double key = 0;  // K of the copy to be made, as the pool's victim order would see it
     BlockId victim;
     TimePoint proposed;
+    bool young_too = false;  // victims may have come a moment ago
   };
   void Consider(BlockId block);
   void ConsiderNvme(const Block& block);
@@ -65,7 +66,10 @@ class Planner {
   double KeyIn(BlockId block, PoolId pool, Encoding encoding = Encoding::kFull) const;
   // Whether the pool holds, gets or loses a lossless copy of the block.
   bool HasLossless(BlockId block, PoolId pool) const;
-  Bytes LowbitBytesIn(PoolId pool) const;
+  void CountLowbit(PoolId hbm);
+  // Whether low-bit copies have this much left of their share; lets the least worth of them go if
+  // `key` beats it.
+  bool LowbitShareFor(PoolId hbm, Bytes bytes, double key);
   // Begins it, makes room for it and keeps it pending, or lets it go.
   void Propose(Proposal proposal);
   bool Begin(const Proposal& proposal);
@@ -76,9 +80,9 @@ class Planner {
   Moves& moves_;
   Room& room_;
   const Acquires& acquires_;
-  uint32_t next_ = 0;    // block to look at next
-  size_t left_ = 0;      // in this tick
-  Bytes lowbit_bytes_;   // of low-bit copies in HBM, at the beginning of the tick
+  uint32_t next_ = 0;                                    // block to look at next
+  size_t left_ = 0;                                      // in this tick
+  std::vector<std::pair<double, SlotId>> lowbit_order_;  // highest K first, as of the tick's begin
   bool closed_ = false;  // the in-flight limit was reached in this tick
   std::vector<Proposal> pending_;
 };

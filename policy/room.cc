@@ -22,7 +22,7 @@ bool Room::Enough(const Want& want, const Progress& progress) const {
 void Room::TakeVictim(const Want& want, SlotId slot, bool protect, Progress& progress) {
   const Copy copy = s_.table.copy(slot);
   const Score score = scoring_.ScoreCopy(slot);
-  MoveFacts facts = vetting_.FactsOfDrop(slot, want.purpose);
+  MoveFacts facts = FactsOf(want, slot);
   if (!protect) {
     // Only what protection alone holds; the rest was looked at before.
     if (vetting_.Objection(facts) != VetoReason::kSensitive) return;
@@ -51,10 +51,28 @@ void Room::TakeVictim(const Want& want, SlotId slot, bool protect, Progress& pro
   progress.taken.insert(slot);
 }
 
+bool Room::LowbitKeepsItsShare(PoolId id) const {
+  const double share = s_.config.lowbit_hbm_share;
+  return static_cast<double>(s_.lowbit_bytes.count()) <=
+         share * static_cast<double>(s_.table.pool(id).capacity().count());
+}
+
+MoveFacts Room::FactsOf(const Want& want, SlotId slot) const {
+  MoveFacts facts = vetting_.FactsOfDrop(slot, want.purpose);
+  if (want.young_too) {
+    facts.resident_for = s_.config.min_residency;
+    facts.recent_round_trips = 0;
+  }
+  return facts;
+}
+
 bool Room::Suits(const Want& want, const Pass& pass, SlotId slot) const {
   const Copy& copy = s_.table.copy(slot);
   if (copy.status != CopyStatus::kLive) return false;
   if (want.untouchable && want.untouchable(copy.block)) return false;
+  if (copy.encoding == Encoding::kLowbit && !pass.low_bit && LowbitKeepsItsShare(want.pool)) {
+    return false;
+  }
   if (copy.leases == 0) return pass.unleased;
   return leases_.Recalled(slot) ? pass.recalled : pass.leased;
 }
@@ -82,7 +100,7 @@ bool Room::TakeWindow(const Want& want, Pass pass, const std::vector<SlotId>& ca
     const Copy& copy = s_.table.copy(slot);
     if (pool.options().domain_segments && s_.table.block(copy.block).domain != want.domain)
       continue;
-    const MoveFacts facts = vetting_.FactsOfDrop(slot, want.purpose);
+    const MoveFacts facts = FactsOf(want, slot);
     // A veto is counted once, not again with every wider pass.
     const bool widened = pass.recalled && want.purpose == Purpose::kDemand;
     const bool allowed =
@@ -126,7 +144,15 @@ bool Room::Make(const Want& want) {
   return TakeVictims(want, {.unleased = true}, candidates, progress) ||
          TakeVictims(want, {.recalled = true}, candidates, progress) ||
          TakeVictims(want, {.leased = true}, candidates, progress) ||
-         TakeVictims(want, {.unleased = true, .recalled = true, .leased = true, .protect = false},
+         (!s_.lowbit_bytes.zero() &&
+          TakeVictims(want, {.unleased = true, .recalled = true, .leased = true, .low_bit = true},
+                      candidates, progress)) ||
+         TakeVictims(want,
+                     {.unleased = true,
+                      .recalled = true,
+                      .leased = true,
+                      .protect = false,
+                      .low_bit = true},
                      candidates, progress);
 }
 

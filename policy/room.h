@@ -24,8 +24,10 @@ class Room {
     Bytes total;    // of all that is to come
     Bytes largest;  // one run of at least this
     Purpose purpose = Purpose::kDemand;
-    BlockId competing;                         // for whom
-    double k_limit = 0;                        // background: only victims whose key is below this
+    BlockId competing;   // for whom
+    double k_limit = 0;  // background: only victims whose key is below this
+    // Background: also what has only just come, or comes and goes all the time.
+    bool young_too = false;
     std::function<bool(BlockId)> untouchable;  // wanted by somebody who came first
   };
   // Drops and recalls what it takes. True if nothing more is needed than to wait for what is on its
@@ -51,6 +53,7 @@ class Room {
     bool recalled = false;  // leased, and every lease asked back already
     bool leased = false;
     bool protect = true;
+    bool low_bit = false;  // also low-bit copies within their share
   };
   // True when that is enough.
   bool TakeVictims(const Want& want, Pass pass, const std::vector<SlotId>& candidates,
@@ -61,6 +64,10 @@ class Room {
   bool TakeWindow(const Want& want, Pass pass, const std::vector<SlotId>& candidates,
                   Progress& progress);
   bool Suits(const Want& want, const Pass& pass, SlotId slot) const;
+  // Low-bit copies stay put while they take no more than their share of HBM: they serve what the
+  // full copies around them have no room for, and would be the first to go.
+  bool LowbitKeepsItsShare(PoolId pool) const;
+  MoveFacts FactsOf(const Want& want, SlotId slot) const;
   // Adds to `progress` if the copy goes or its leases were asked back.
   void TakeVictim(const Want& want, SlotId slot, bool protect, Progress& progress);
 
