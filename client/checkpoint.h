@@ -4,9 +4,10 @@
 #include <memory>
 #include <string>
 
+#include "absl/status/status.h"
 #include "absl/status/statusor.h"
+#include "client/checkpoint_content.h"
 #include "client/model_state.h"
-#include "client/safetensors.h"
 
 namespace residency::inline client::internal {
 
@@ -16,8 +17,7 @@ absl::StatusOr<std::shared_ptr<ModelState>> LoadCheckpoint(const std::string& pa
                                                            const CheckpointOptions& options);
 
 // Only the grouping: fills `blocks` and `sources`, blocks in order of file and offset.
-// InvalidArgument if a name is too long for a block.
-absl::Status GroupTensors(const SafetensorsCheckpoint& checkpoint, const CheckpointOptions& options,
-                          ModelState* model);
+// InvalidArgument if a name is too long for a block, or two blocks would have the same.
+absl::Status GroupTensors(const CheckpointContent& content, Grouping grouping, ModelState* model);
 
 }  // namespace residency::inline client::internal

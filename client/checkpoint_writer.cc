@@ -37,13 +37,6 @@ absl::Status Invalid(const std::string& path, const std::string& tensor,
       absl::StrCat(path, ": tensor ", QuotedForMessage(tensor), ": ", problem));
 }
 
-bool IsUtf8(const std::string& text) {
-  // The two ways of writing what is not UTF-8 differ exactly if there is any.
-  const Json json(text);
-  return json.dump(-1, ' ', false, Json::error_handler_t::replace) ==
-         json.dump(-1, ' ', false, Json::error_handler_t::ignore);
-}
-
 absl::StatusOr<EncodedHeader> EncodeHeader(const std::string& path,
                                            const std::vector<TensorSpec>& tensors,
                                            const std::map<std::string, std::string>& metadata) {

@@ -1,21 +1,15 @@
 #include "client/safetensors.h"
 
-#include <fcntl.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <filesystem>
 #include <set>
 #include <system_error>
 #include <utility>
 
-#include "absl/cleanup/cleanup.h"
 #include "absl/status/status.h"
 #include "absl/strings/match.h"
 #include "absl/strings/str_cat.h"
+#include "client/header_file.h"
 #include "client/safetensors_header.h"
 #include "client/safetensors_json.h"
 
@@ -26,50 +20,13 @@ namespace fs = std::filesystem;
 
 constexpr char kFileSuffix[] = ".safetensors";
 constexpr char kIndexSuffix[] = ".safetensors.index.json";
-constexpr uint64_t kLengthFieldBytes = 8;
+constexpr uint64_t kLengthFieldBytes = kSafetensorsHeaderOffset;
 
 absl::Status Invalid(const std::string& file, const std::string& problem) {
   return absl::InvalidArgumentError(absl::StrCat(file, ": ", problem));
 }
 
-// An open regular file and its size.
-struct OpenFile {
-  int fd = -1;
-  uint64_t bytes = 0;
-};
-
-absl::StatusOr<OpenFile> OpenRegular(const std::string& path) {
-  // Non-blocking, so that a FIFO is refused below instead of waited for.
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
-  if (fd < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot open"));
-  struct stat info;
-  if (fstat(fd, &info) != 0) {
-    const int error = errno;
-    close(fd);
-    return absl::ErrnoToStatus(error, absl::StrCat(path, ": cannot stat"));
-  }
-  if (!S_ISREG(info.st_mode)) {
-    close(fd);
-    return Invalid(path, "is not a regular file");
-  }
-  return OpenFile{fd, static_cast<uint64_t>(info.st_size)};
-}
-
-absl::Status ReadAt(const std::string& path, int fd, uint64_t offset, char* out, uint64_t bytes) {
-  for (uint64_t done = 0; done < bytes;) {
-    const ssize_t n = pread(fd, out + done, bytes - done, static_cast<off_t>(offset + done));
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return absl::ErrnoToStatus(errno, absl::StrCat(path, ": cannot read"));
-    if (n == 0) {
-      return Invalid(path, absl::StrCat("ends at byte ", offset + done, " while it is read; ",
-                                        offset + bytes, " bytes were expected"));
-    }
-    done += static_cast<uint64_t>(n);
-  }
-  return absl::OkStatus();
-}
-
-uint64_t LittleEndian64(const std::array<char, kLengthFieldBytes>& raw) {
+uint64_t LittleEndian64(const std::string& raw) {
   uint64_t value = 0;
   for (size_t i = raw.size(); i-- > 0;) value = value << 8 | static_cast<unsigned char>(raw[i]);
   return value;
@@ -78,21 +35,20 @@ uint64_t LittleEndian64(const std::array<char, kLengthFieldBytes>& raw) {
 struct FileContents {
   SafetensorsHeader header;  // offsets already absolute
   uint64_t file_bytes = 0;
+  uint64_t header_bytes = 0;
 };
 
 absl::StatusOr<FileContents> ReadFileHeader(const std::string& path) {
-  auto file = OpenRegular(path);
+  auto file = OpenHeaderFile(path);
   if (!file.ok()) return file.status();
-  const auto closer = absl::MakeCleanup([fd = file->fd] { close(fd); });
   if (file->bytes < kLengthFieldBytes) {
     return Invalid(path, absl::StrCat("holds ", file->bytes,
                                       " bytes; a safetensors file has at "
                                       "least the 8 of its header length: it is truncated"));
   }
-  std::array<char, kLengthFieldBytes> raw;
-  auto status = ReadAt(path, file->fd, 0, raw.data(), raw.size());
-  if (!status.ok()) return status;
-  const uint64_t length = LittleEndian64(raw);
+  auto raw = ReadAt(*file, 0, kLengthFieldBytes);
+  if (!raw.ok()) return raw.status();
+  const uint64_t length = LittleEndian64(*raw);
   if (length > kMaxSafetensorsHeaderBytes) {
     return Invalid(path, absl::StrCat("header length ", length, " is above the limit of ",
                                       kMaxSafetensorsHeaderBytes, " bytes"));
@@ -101,14 +57,13 @@ absl::StatusOr<FileContents> ReadFileHeader(const std::string& path) {
     return Invalid(path, absl::StrCat("header length ", length, " goes beyond the file, which has ",
                                       file->bytes, " bytes: it is truncated"));
   }
-  std::string json(length, '\0');
-  status = ReadAt(path, file->fd, kLengthFieldBytes, json.data(), length);
-  if (!status.ok()) return status;
+  auto json = ReadAt(*file, kLengthFieldBytes, length);
+  if (!json.ok()) return json.status();
   const uint64_t data_start = kLengthFieldBytes + length;
-  auto header = ParseSafetensorsHeader(path, json, file->bytes - data_start);
+  auto header = ParseSafetensorsHeader(path, *json, file->bytes - data_start);
   if (!header.ok()) return header.status();
   for (SafetensorsTensor& tensor : header->tensors) tensor.offset += data_start;
-  return FileContents{*std::move(header), file->bytes};
+  return FileContents{*std::move(header), file->bytes, length};
 }
 
 // Appends the tensors of one file for which `listed` is true.
@@ -116,7 +71,7 @@ template <class Listed>
 void AddFile(const std::string& path, FileContents contents, Listed listed,
              SafetensorsCheckpoint* checkpoint) {
   const size_t file = checkpoint->files.size();
-  checkpoint->files.push_back({path, contents.file_bytes});
+  checkpoint->files.push_back({path, contents.file_bytes, contents.header_bytes});
   for (SafetensorsTensor& tensor : contents.header.tensors) {
     if (!listed(tensor.name)) continue;
     tensor.file = file;
@@ -174,17 +129,15 @@ absl::StatusOr<ShardTensors> ParseWeightMap(const std::string& path, const nlohm
 }
 
 absl::StatusOr<ShardTensors> ReadIndex(const std::string& path) {
-  auto file = OpenRegular(path);
+  auto file = OpenHeaderFile(path);
   if (!file.ok()) return file.status();
-  const auto closer = absl::MakeCleanup([fd = file->fd] { close(fd); });
   if (file->bytes > kMaxSafetensorsHeaderBytes) {
     return Invalid(path, absl::StrCat("an index of ", file->bytes, " bytes is above the limit of ",
                                       kMaxSafetensorsHeaderBytes));
   }
-  std::string text(file->bytes, '\0');
-  auto status = ReadAt(path, file->fd, 0, text.data(), text.size());
-  if (!status.ok()) return status;
-  auto root = ParseStrictJson(path, text);
+  auto text = ReadAt(*file, 0, file->bytes);
+  if (!text.ok()) return text.status();
+  auto root = ParseStrictJson(path, *text);
   if (!root.ok()) return root.status();
   return ParseWeightMap(path, *root);
 }

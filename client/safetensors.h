@@ -16,6 +16,7 @@ namespace residency {
 
 // Headers and indexes above this are refused before they are read (the format's own limit).
 inline constexpr uint64_t kMaxSafetensorsHeaderBytes = 100'000'000;
+inline constexpr uint64_t kSafetensorsHeaderOffset = 8;  // behind its own length
 // Different shards that one index may name.
 inline constexpr size_t kMaxSafetensorsShards = 10'000;
 
@@ -58,6 +59,7 @@ struct SafetensorsTensor {
 struct SafetensorsFile {
   std::string path;
   uint64_t bytes = 0;
+  uint64_t header_bytes = 0;  // of the JSON text, which begins at kSafetensorsHeaderOffset
 };
 
 struct SafetensorsCheckpoint {

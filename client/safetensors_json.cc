@@ -115,4 +115,11 @@ std::string QuotedForMessage(const std::string& name) {
   return absl::StrCat("'", absl::CHexEscape(name.substr(0, kMaxShownBytes)), cut ? "...'" : "'");
 }
 
+bool IsUtf8(const std::string& text) {
+  // The two ways of writing what is not UTF-8 differ exactly if there is any.
+  const Json json(text);
+  return json.dump(-1, ' ', false, Json::error_handler_t::replace) ==
+         json.dump(-1, ' ', false, Json::error_handler_t::ignore);
+}
+
 }  // namespace residency

@@ -19,4 +19,6 @@ absl::StatusOr<nlohmann::json> ParseStrictJson(const std::string& file, const st
 // A name from a file as it may appear in a message: quoted, escaped, cut to 200 bytes.
 std::string QuotedForMessage(const std::string& name);
 
+bool IsUtf8(const std::string& text);
+
 }  // namespace residency

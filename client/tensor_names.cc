@@ -32,23 +32,43 @@ int32_t Number(std::string_view text) {
 }
 
 bool IsLayerWord(std::string_view word) {
-  return word == "layers" || word == "layer" || word == "h" || word == "blocks" || word == "block";
+  return word == "layers" || word == "layer" || word == "h" || word == "blocks" ||
+         word == "block" || word == "blk";
+}
+
+// What GGUF files call an expert's matrices where each is a tensor of its own.
+bool IsGgufExpertWord(std::string_view word) {
+  return word == "ffn_gate" || word == "ffn_up" || word == "ffn_down";
 }
 
 // The first that matches wins: "post_attention_layernorm" is a norm, "mlp.gate.weight" a router and
 // "mlp.gate_proj.weight" not.
-constexpr std::array<std::pair<std::string_view, Role>, 22> kRoles = {{
-    {"lora_", Role::kAdapter},     {"adapter", Role::kAdapter},
-    {"norm", Role::kNorm},         {".ln_", Role::kNorm},
-    {"ln_f", Role::kNorm},         {"embed", Role::kEmbedding},
-    {"lm_head", Role::kEmbedding}, {".wte.", Role::kEmbedding},
-    {"wte.", Role::kEmbedding},    {"wpe.", Role::kEmbedding},
-    {"router", Role::kRouter},     {".gate.", Role::kRouter},
-    {"attn", Role::kAttention},    {"attention", Role::kAttention},
-    {"q_proj", Role::kAttention},  {"k_proj", Role::kAttention},
-    {"experts.", Role::kExpert},   {"shared_expert", Role::kDenseMlp},
-    {"mlp", Role::kDenseMlp},      {"feed_forward", Role::kDenseMlp},
-    {"ffn", Role::kDenseMlp},      {"intermediate.dense", Role::kDenseMlp},
+constexpr std::array<std::pair<std::string_view, Role>, 25> kRoles = {{
+    {"lora_", Role::kAdapter},
+    {"adapter", Role::kAdapter},
+    {"norm", Role::kNorm},
+    {".ln_", Role::kNorm},
+    {"ln_f", Role::kNorm},
+    {"embed", Role::kEmbedding},
+    {"lm_head", Role::kEmbedding},
+    {".wte.", Role::kEmbedding},
+    {"wte.", Role::kEmbedding},
+    {"wpe.", Role::kEmbedding},
+    {"router", Role::kRouter},
+    {".gate.", Role::kRouter},
+    {"ffn_gate_inp", Role::kRouter},
+    {"exp_probs_b", Role::kRouter},
+    {"_embd.", Role::kEmbedding},
+    {"attn", Role::kAttention},
+    {"attention", Role::kAttention},
+    {"q_proj", Role::kAttention},
+    {"k_proj", Role::kAttention},
+    {"experts.", Role::kExpert},
+    {"shared_expert", Role::kDenseMlp},
+    {"mlp", Role::kDenseMlp},
+    {"feed_forward", Role::kDenseMlp},
+    {"ffn", Role::kDenseMlp},
+    {"intermediate.dense", Role::kDenseMlp},
 }};
 
 Role RoleOf(std::string_view name, std::span<const RoleRule> rules) {
@@ -58,6 +78,7 @@ Role RoleOf(std::string_view name, std::span<const RoleRule> rules) {
   std::string lower(name);
   std::transform(lower.begin(), lower.end(), lower.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  if (lower == "output.weight" || lower == "output.bias") return Role::kEmbedding;  // GGUF
   for (const auto& [word, role] : kRoles) {
     if (lower.find(word) != std::string::npos) return role;
   }
@@ -77,8 +98,21 @@ TensorPlace PlaceOf(std::string_view tensor_name, std::span<const RoleRule> rule
       place.expert = number;
       place.expert_name = std::string(tensor_name.substr(0, parts[i + 1].end));
     }
+    if (place.layer >= 0 && place.expert < 0 && IsGgufExpertWord(parts[i].text)) {
+      place.expert = number;
+      place.expert_name = std::string(tensor_name.substr(0, parts[i - 1].end)) + ".experts." +
+                          std::string(parts[i + 1].text);
+    }
   }
-  place.role = place.expert >= 0 ? Role::kExpert : RoleOf(tensor_name, rules);
+  // Starts with "ffn_", since "chexps" and "shexp" are of other kinds.
+  for (size_t i = 1; i < parts.size() && place.layer >= 0 && place.expert < 0; ++i) {
+    if (!parts[i].text.starts_with("ffn_") || !parts[i].text.ends_with("_exps")) continue;
+    place.holds_all_experts = true;
+    place.expert_name = std::string(tensor_name.substr(0, parts[i - 1].end)) + ".experts";
+    break;
+  }
+  const bool expert = place.expert >= 0 || place.holds_all_experts;
+  place.role = expert ? Role::kExpert : RoleOf(tensor_name, rules);
   return place;
 }
 

@@ -26,6 +26,19 @@ TEST(TensorNamesTest, SayLayerExpertAndRole) {
            {"transformer.h.7.mlp.c_fc.weight", 7, -1, Role::kDenseMlp},
            {"model.embed_tokens.weight", -1, -1, Role::kEmbedding},
            {"lm_head.weight", -1, -1, Role::kEmbedding},
+           {"blk.7.attn_q.weight", 7, -1, Role::kAttention},
+           {"blk.7.attn_norm.weight", 7, -1, Role::kNorm},
+           {"blk.7.attn_output.weight", 7, -1, Role::kAttention},
+           {"blk.7.ffn_gate_inp.weight", 7, -1, Role::kRouter},
+           {"blk.7.ffn_gate_inp_shexp.weight", 7, -1, Role::kRouter},
+           {"blk.7.exp_probs_b.bias", 7, -1, Role::kRouter},
+           {"blk.7.ffn_up_shexp.weight", 7, -1, Role::kDenseMlp},
+           {"blk.7.ffn_up.weight", 7, -1, Role::kDenseMlp},
+           {"blk.7.ffn_up.5.weight", 7, 5, Role::kExpert},
+           {"blk.7.ffn_up_exps.weight", 7, -1, Role::kExpert},
+           {"token_embd.weight", -1, -1, Role::kEmbedding},
+           {"output.weight", -1, -1, Role::kEmbedding},
+           {"output_norm.weight", -1, -1, Role::kNorm},
            {"experts.5.weight", -1, -1, Role::kExpert},
            {"something.weight", -1, -1, Role::kOther},
        }) {
@@ -34,6 +47,15 @@ TEST(TensorNamesTest, SayLayerExpertAndRole) {
     EXPECT_EQ(place.expert, c.expert) << c.name;
     EXPECT_EQ(place.role, c.role) << c.name << " is " << Name(place.role);
   }
+}
+
+TEST(TensorNamesTest, ExpertsOfGgufFilesAreNamedByTheirLayer) {
+  EXPECT_EQ(PlaceOf("blk.7.ffn_up.5.weight", {}).expert_name, "blk.7.experts.5");
+  EXPECT_FALSE(PlaceOf("blk.7.ffn_up.5.weight", {}).holds_all_experts);
+  EXPECT_EQ(PlaceOf("blk.7.ffn_down_exps.bias", {}).expert_name, "blk.7.experts");
+  EXPECT_TRUE(PlaceOf("blk.7.ffn_down_exps.bias", {}).holds_all_experts);
+  EXPECT_FALSE(PlaceOf("blk.7.ffn_down_shexp.weight", {}).holds_all_experts);
+  EXPECT_FALSE(PlaceOf("ffn_down_exps.weight", {}).holds_all_experts);
 }
 
 TEST(TensorNamesTest, RulesOfTheCallerComeFirst) {
@@ -65,7 +87,7 @@ SafetensorsCheckpoint Checkpoint() {
 
 TEST(CheckpointTest, ExpertIsOneBlockWhereItsTensorsAreSideBySideElseItsRuns) {
   ModelState model;
-  ASSERT_TRUE(GroupTensors(Checkpoint(), {}, &model).ok());
+  ASSERT_TRUE(GroupTensors(ContentOf(Checkpoint(), {}), Grouping::kPerExpert, &model).ok());
   std::vector<std::string> names;
   for (const Block& block : model.blocks) names.push_back(block.name);
   EXPECT_EQ(names,
@@ -81,19 +103,26 @@ TEST(CheckpointTest, ExpertIsOneBlockWhereItsTensorsAreSideBySideElseItsRuns) {
 
 TEST(CheckpointTest, PerTensorMakesABlockOfEachTensorWithBytes) {
   ModelState model;
-  CheckpointOptions options;
-  options.grouping = Grouping::kPerTensor;
-  ASSERT_TRUE(GroupTensors(Checkpoint(), options, &model).ok());
+  ASSERT_TRUE(GroupTensors(ContentOf(Checkpoint(), {}), Grouping::kPerTensor, &model).ok());
   EXPECT_EQ(model.blocks.size(), 6u);
   EXPECT_EQ(model.blocks[1].name, "layers.0.experts.0.up");
   EXPECT_EQ(model.blocks[1].expert, 0);
+}
+
+TEST(CheckpointTest, TensorNamedAsTheRunOfAnExpertIsAnError) {
+  SafetensorsCheckpoint checkpoint = Checkpoint();
+  checkpoint.tensors[3].name = "layers.0.experts.1#1";
+  ModelState model;
+  absl::Status grouped = GroupTensors(ContentOf(checkpoint, {}), Grouping::kPerExpert, &model);
+  EXPECT_TRUE(absl::IsInvalidArgument(grouped)) << grouped;
 }
 
 TEST(CheckpointTest, NameTooLongForABlockIsAnError) {
   SafetensorsCheckpoint checkpoint = Checkpoint();
   checkpoint.tensors[3].name = std::string(300, 'x');
   ModelState model;
-  EXPECT_TRUE(absl::IsInvalidArgument(GroupTensors(checkpoint, {}, &model)));
+  EXPECT_TRUE(absl::IsInvalidArgument(
+      GroupTensors(ContentOf(checkpoint, {}), Grouping::kPerExpert, &model)));
 }
 
 }  // namespace

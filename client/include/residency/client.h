@@ -99,9 +99,9 @@ class Client {
   // Ends the session and, with it, all leases. Waits for callbacks that run.
   ~Client();
 
-  // Opens a safetensors checkpoint (a file, an index or a directory), offers its files and
-  // registers its blocks. Empty tensors get no block. ResourceExhausted if the limits do not fit
-  // the pool.
+  // Opens a checkpoint, safetensors (a file, an index or a directory) or GGUF (a file, the first of
+  // several or a directory), offers its files and registers its blocks. Empty tensors get no block.
+  // ResourceExhausted if the limits do not fit the pool.
   absl::StatusOr<Model> AttachCheckpoint(const std::string& path, CheckpointOptions options);
   // The same for blocks that the engine describes itself.
   absl::StatusOr<Model> AttachBlocks(ModelSpec spec, std::vector<BlockSpec> blocks);

@@ -25,10 +25,12 @@ struct ModelLimits {
 };
 
 enum class Grouping : uint8_t {
+  // A block for each tensor; for each expert's share of a GGUF tensor that holds several.
   kPerTensor,
   // All tensors of one expert of a layer are one block where they lie side by side in one file.
   // Where they don't, each run that does is a block of its own, named "EXPERT#0", "EXPERT#1", ...
-  // in order of file and offset. Other tensors are a block each.
+  // in order of file and offset. Other tensors are a block each. GGUF files hold all experts of a
+  // layer in one tensor for each matrix: an expert's share of each is a run.
   kPerExpert,
 };
 

@@ -97,9 +97,9 @@ constexpr uint64_t ElementBytes(ElementType element) {
 
 struct Tensor {
   std::string name{};
-  std::string dtype{};  // as in the checkpoint: "BF16"
-  std::vector<uint64_t> shape{};
-  uint64_t offset = 0;  // from the start of its block
+  std::string dtype{};            // as in the checkpoint: "BF16", "Q4_K"
+  std::vector<uint64_t> shape{};  // in the checkpoint's order: GGUF has the fastest dimension first
+  uint64_t offset = 0;            // from the start of its block
   uint64_t bytes = 0;
 };
 
