@@ -179,6 +179,12 @@ absl::StatusOr<CheckpointContent> ContentOf(const GgufCheckpoint& checkpoint,
   for (const GgufTensor& tensor : checkpoint.tensors) {
     if (tensor.bytes == 0) continue;
     TensorPlace place = PlaceOf(tensor.name, rules);
+    // Some writers leave out dimensions of 1: then this is a matrix, of the layer's only expert.
+    if (place.holds_all_experts && tensor.name.ends_with(".weight") && tensor.shape.size() < 3) {
+      place.holds_all_experts = false;
+      place.expert = 0;
+      place.expert_name += ".0";
+    }
     if (place.holds_all_experts) {
       absl::Status added = AddExperts(checkpoint, tensor, place, &content.pieces);
       if (!added.ok()) return added;

@@ -52,7 +52,8 @@ CheckpointContent ContentOf(const SafetensorsCheckpoint& checkpoint,
                             std::span<const RoleRule> rules);
 
 // Tensors that hold all experts of a layer ("blk.3.ffn_up_exps.weight") are cut along their last
-// dimension, the slowest, into a piece for each expert: "blk.3.ffn_up_exps.weight[5]".
+// dimension, the slowest, into a piece for each expert: "blk.3.ffn_up_exps.weight[5]". A weight of
+// fewer than three dimensions is that of a single expert.
 // InvalidArgument names the tensor that can't be cut, or has experts above a limit.
 absl::StatusOr<CheckpointContent> ContentOf(const GgufCheckpoint& checkpoint,
                                             std::span<const RoleRule> rules);

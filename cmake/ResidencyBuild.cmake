@@ -34,7 +34,7 @@ if(RESIDENCY_SANITIZE)
   # -O1 halves the time of the instrumented tests; -g1 is enough for stacks. GCC warns falsely about
   # uninitialised values in instrumented code.
   add_compile_options(-fsanitize=${RESIDENCY_SANITIZE} -fno-sanitize-recover=all -O1 -g1
-    -Wno-maybe-uninitialized)
+    $<$<CXX_COMPILER_ID:GNU>:-Wno-maybe-uninitialized>)
   add_link_options(-fsanitize=${RESIDENCY_SANITIZE})
 endif()
 
@@ -51,6 +51,27 @@ function(residency_program name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE residency_options ${ARG_DEPS})
+endfunction()
+
+# residency_fuzz_target(NAME SOURCES ... [DEPS ...]): LLVMFuzzerTestOneInput for inputs of one kind,
+# with a corpus of the same name in tests/fuzz/corpus. With libFuzzer a program fuzz_NAME; without,
+# a test fuzz_NAME_replay that feeds it the corpus once.
+function(residency_fuzz_target name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  set(corpus "${PROJECT_SOURCE_DIR}/tests/fuzz/corpus/${name}")
+  if(RESIDENCY_FUZZ)
+    set(program fuzz_${name})
+    add_executable(${program} ${ARG_SOURCES})
+    target_link_options(${program} PRIVATE -fsanitize=fuzzer)
+    add_dependencies(fuzz_targets ${program})
+  else()
+    set(program fuzz_${name}_replay)
+    add_executable(${program} ${ARG_SOURCES} "${PROJECT_SOURCE_DIR}/tests/fuzz/replay_main.cc")
+    add_test(NAME ${program} COMMAND ${program} "${corpus}")
+    set_tests_properties(${program} PROPERTIES LABELS fuzz TIMEOUT 300)
+  endif()
+  target_link_libraries(${program} PRIVATE residency_options ${ARG_DEPS})
+  set_target_properties(${program} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/fuzz")
 endfunction()
 
 # residency_test(NAME LABEL unit|integration|fuzz|gpu SOURCES ... [DEPS ...] [TIMEOUT s])

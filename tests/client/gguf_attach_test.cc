@@ -12,7 +12,7 @@ namespace {
 
 using ::testing::HasSubstr;
 
-constexpr uint32_t kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ8_0 = 8, kI32 = 26, kBf16 = 30;
+constexpr uint32_t kF32 = 0, kF16 = 1, kQ4_0 = 2, kQ8_0 = 8, kI8 = 24, kI32 = 26, kBf16 = 30;
 
 class GgufAttachTest : public ClientFixture {
  protected:
@@ -128,12 +128,23 @@ TEST_F(GgufAttachTest, ExpertWithTensorsOfItsOwnIsOneBlockWhereTheyAdjoin) {
               testing::ElementsAre("blk.0.experts.0", "blk.0.experts.1#0", "blk.0.experts.1#1"));
 }
 
+TEST_F(GgufAttachTest, MatrixInPlaceOfAStackIsOfTheOnlyExpert) {
+  Connect();
+  file_.tensors = {{"blk.0.ffn_up_exps.weight", {64, 8}, kQ4_0, 0},
+                   {"blk.0.ffn_down_exps.scale", {1}, kF32, 288}};
+  auto model = client_->AttachCheckpoint(Put("m.gguf", file_), {});
+  ASSERT_TRUE(model.ok()) << model.status();
+  EXPECT_THAT(Names(*model), testing::ElementsAre("blk.0.experts.0"));
+  EXPECT_EQ(model->blocks()[0].bytes, 292u);
+  EXPECT_EQ(model->blocks()[0].element, ElementType::kOther);
+}
+
 TEST_F(GgufAttachTest, StackThatCannotBeCutIsAnError) {
   Connect();
-  file_.tensors = {{"blk.0.ffn_up_exps.weight", {64}, kQ4_0, 0}};
+  file_.tensors = {{"blk.0.ffn_up_exps.scale", {64}, kQ4_0, 0}};
   EXPECT_THAT(ErrorOf(Put("m.gguf", file_)),
-              HasSubstr("m.gguf: tensor 'blk.0.ffn_up_exps.weight': its 36 bytes of Q4_0 can't"));
-  file_.tensors = {{"blk.0.ffn_up_exps.weight", {1, 70'000}, 24, 0}};
+              HasSubstr("m.gguf: tensor 'blk.0.ffn_up_exps.scale': its 36 bytes of Q4_0 can't"));
+  file_.tensors = {{"blk.0.ffn_up_exps.weight", {1, 1, 70'000}, kI8, 0}};
   file_.data_bytes = 70'000;
   EXPECT_THAT(ErrorOf(Put("m.gguf", file_)), HasSubstr("holds 70000 experts; at most 65536"));
 }
