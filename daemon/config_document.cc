@@ -1,9 +1,26 @@
 #include "daemon/config_document.h"
 
+#include <algorithm>
+#include <cctype>
+
 #include "absl/strings/str_cat.h"
 #include "core/strings.h"
 
-// Header-only and without exceptions: the packaged library throws.
+namespace residency {
+namespace {
+
+// The library asserts what text can break: "[.x]" is enough for toml++ 3.3. Such text must not end
+// the daemon, so its assertions throw this, to be caught below; with NDEBUG it would assume them.
+struct BrokenAssertion {};
+
+[[noreturn]] inline void ThrowBrokenAssertion() { throw BrokenAssertion(); }
+
+}  // namespace
+}  // namespace residency
+
+// Header-only and without exceptions of its own: the packaged library throws.
+#undef NDEBUG
+#define TOML_ASSERT(condition) ((condition) ? void() : ::residency::ThrowBrokenAssertion())
 #define TOML_HEADER_ONLY 1
 #define TOML_EXCEPTIONS 0
 #define TOML_ENABLE_FORMATTERS 0
@@ -19,7 +36,7 @@ ConfigNode FromTable(const toml::table& table) {
   for (const auto& [key, value] : table) {
     ConfigNode member = FromToml(value);
     if (key.source().begin.line > 0) member.line = static_cast<int>(key.source().begin.line);
-    out.members.emplace_back(std::string(key.str()), std::move(member));
+    out.members.push_back({std::string(key.str()), std::move(member)});
   }
   return out;
 }
@@ -81,13 +98,45 @@ std::string ConfigNode::Describe() const {
   return "";
 }
 
-absl::StatusOr<ConfigNode> ParseConfigDocument(std::string_view text, std::string_view file_name) {
-  const toml::parse_result result = toml::parse(text, file_name);
-  if (result) return FromTable(result.table());
-  const toml::parse_error& error = result.error();
+namespace {
+
+// The first line that is a table's header but does not begin with a key: what a broken assertion
+// of the library has been about. 1 if there is none.
+int LineOfBadHeader(std::string_view text) {
+  int line = 1;
+  for (size_t at = 0; at < text.size(); ++line) {
+    const size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view header = text.substr(at, end - at);
+    const size_t bracket = header.find_first_not_of(" \t");
+    const size_t key = header.find_first_not_of("[ \t", bracket);
+    if (bracket != std::string_view::npos && header[bracket] == '[' &&
+        key != std::string_view::npos &&
+        std::isalnum(static_cast<unsigned char>(header[key])) == 0 &&
+        std::string_view("_-\"'").find(header[key]) == std::string_view::npos) {
+      return line;
+    }
+    at = end + 1;
+  }
+  return 1;
+}
+
+absl::Status NotToml(std::string_view file_name, int line, std::string_view problem) {
   return absl::InvalidArgumentError(
-      absl::StrCat(ToAbsl(file_name), ":", error.source().begin.line,
-                   ": not valid TOML: ", ToAbsl(error.description())));
+      absl::StrCat(ToAbsl(file_name), ":", line, ": not valid TOML: ", ToAbsl(problem)));
+}
+
+}  // namespace
+
+absl::StatusOr<ConfigNode> ParseConfigDocument(std::string_view text, std::string_view file_name) {
+  try {
+    const toml::parse_result result = toml::parse(text, file_name);
+    if (result) return FromTable(result.table());
+    const toml::parse_error& error = result.error();
+    return NotToml(file_name, static_cast<int>(error.source().begin.line), error.description());
+  } catch (const BrokenAssertion&) {
+    return NotToml(file_name, LineOfBadHeader(text),
+                   "a key must begin with a letter, a digit, '_', '-' or a quote");
+  }
 }
 
 }  // namespace residency

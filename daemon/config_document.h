@@ -4,12 +4,13 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "absl/status/statusor.h"
 
 namespace residency {
+
+struct ConfigMember;
 
 struct ConfigNode {
   enum class Kind : uint8_t { kTable, kArray, kString, kInteger, kFloat, kBool, kDate };
@@ -20,13 +21,18 @@ struct ConfigNode {
   int64_t integer = 0;
   double number = 0;
   bool flag = false;
-  std::vector<ConfigNode> items;                            // kArray
-  std::vector<std::pair<std::string, ConfigNode>> members;  // kTable, sorted by key
+  std::vector<ConfigNode> items;      // kArray
+  std::vector<ConfigMember> members;  // kTable, sorted by key
 
   // Null if there is none. REQUIRES: kTable.
   const ConfigNode* Find(std::string_view key) const;
   // "a table", "the text \"x\"", "the number 3": for messages.
   std::string Describe() const;
+};
+
+struct ConfigMember {
+  std::string key;
+  ConfigNode node;
 };
 
 // The root table. InvalidArgument is "file:line: what is wrong with the syntax".

@@ -132,6 +132,11 @@ TEST(ConfigTest, BadSyntaxNamesFileAndLine) {
               ElementsAre(HasSubstr("test.toml:2: not valid TOML")));
 }
 
+TEST(ConfigTest, HeaderWithoutAKeyIsAnErrorAndNotTheEndOfTheDaemon) {
+  EXPECT_THAT(Problems("[limits]\nsessions = 4\n[.pools]\n"),
+              ElementsAre(HasSubstr("test.toml:3: not valid TOML: a key must begin with")));
+}
+
 TEST(ConfigTest, WrongTypesAreRefused) {
   for (const char* text :
        {"daemon = 3", "[daemon]\nruntime_dir = 1", "[pools]\nhbm = []", "[[pools.hbm]]",
