@@ -1,6 +1,8 @@
 // What engines ask: bytes to messages, messages to events, events into a real controller, whose
 // invariants are checked after every step. The kind of a frame: bits 0 to 3 what it is (Act), bits
 // 4 and 5 whose session, bit 6 "arrives together with the next", bit 7 "time passes afterwards".
+#include <google/protobuf/stubs/logging.h>
+
 #include <algorithm>
 #include <string>
 #include <utility>
@@ -32,7 +34,7 @@ absl::StatusOr<FileId> FindFile(uint32_t handle) {
 class Engines {
  public:
   Engines() : node_(fuzz::NodeOptions()) {
-    node_.set_observer([this](const Command& command) { OnCommand(command); });
+    node_.set_observer([](const Command& command) { OnCommand(command); });
     for (SessionId& session : sessions_) Open(session);
     node_.Step();
   }
@@ -155,6 +157,8 @@ class Engines {
 }  // namespace residency
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  // It complains of every text that is not UTF-8.
+  [[maybe_unused]] static auto* const loud = google::protobuf::SetLogHandler(nullptr);
   residency::Engines engines;
   residency::fuzz::Frames frames(data, size);
   residency::fuzz::Frame frame;

@@ -1,6 +1,7 @@
 // What operators ask: the handlers of the operator port, called without a socket, over a real
 // controller with a model of 24 blocks that one engine uses meanwhile. The kind of a frame: bits 0
 // to 4 what it is (Act), bit 7 "the caller goes away at once".
+#include <google/protobuf/stubs/logging.h>
 #include <grpcpp/server_context.h>
 #include <grpcpp/test/default_reactor_test_peer.h>
 
@@ -220,6 +221,8 @@ class Operators {
 }  // namespace residency
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  // It complains of every text that is not UTF-8.
+  [[maybe_unused]] static auto* const loud = google::protobuf::SetLogHandler(nullptr);
   residency::Operators operators;
   residency::fuzz::Frames frames(data, size);
   residency::fuzz::Frame frame;

@@ -1,6 +1,7 @@
 // Packets on the side socket, as a peer sends them one after the other on two connections. The kind
 // of a frame: bit 7 the connection, bit 6 "cut", bits 4 and 5 which descriptors are beside it.
 #include <fcntl.h>
+#include <google/protobuf/stubs/logging.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -87,6 +88,8 @@ class FuzzDaemon {
 }  // namespace residency
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  // It complains of every text that is not UTF-8.
+  [[maybe_unused]] static auto* const loud = google::protobuf::SetLogHandler(nullptr);
   residency::FuzzDaemon daemon;
   residency::fuzz::Frames frames(data, size);
   residency::fuzz::Frame frame;
