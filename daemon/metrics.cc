@@ -202,6 +202,8 @@ void AddNode(Families& f, const MetricsSources& sources, const NodeSnapshot& s) 
   f.Add(static_cast<double>(s.counters.events_ignored));
   f.Counter("config_reload_failures_total", "Configuration files refused after SIGHUP.");
   f.Add(static_cast<double>(sources.config_reload_failures()));
+  f.Gauge("staging_buffers_used", "Bounce buffers that transfers hold.");
+  f.Add(static_cast<double>(sources.staging_buffers_used()));
   f.Gauge("leases", "Leases held.").Add(static_cast<double>(s.leases));
   f.Gauge("sessions", "Engine processes attached.").Add(static_cast<double>(s.sessions.size()));
   double unhealthy = 0;

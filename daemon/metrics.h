@@ -24,6 +24,7 @@ struct MetricsSources {
   // Reports that found the mailbox full, or that clients had to drop.
   std::function<uint64_t()> events_dropped;
   std::function<uint64_t()> config_reload_failures;
+  std::function<uint64_t()> staging_buffers_used;
   std::string version;
 };
 

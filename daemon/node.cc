@@ -206,6 +206,7 @@ absl::Status Node::Listen() {
          .now = [this] { return clock_.Now(); },
          .events_dropped = [this] { return services_ ? services_->reports_dropped() : 0; },
          .config_reload_failures = [this] { return reload_failures_.load(); },
+         .staging_buffers_used = [this] { return storage_->staging_buffers_used(); },
          .version = kVersion});
     if (!metrics.ok()) return metrics.status();
     metrics_ = *std::move(metrics);

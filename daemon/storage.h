@@ -40,6 +40,9 @@ class Storage {
   // What runs behind each pool, and why; by pool.
   const std::vector<std::string>& backends() const { return backends_; }
 
+  // Of the bounce buffers, how many transfers hold now.
+  size_t staging_buffers_used() const { return staging_->buffer_count() - staging_->free_count(); }
+
   // A read-only descriptor of a region. NotFound if it is not assigned.
   absl::StatusOr<OwnedFd> ExportRegion(PoolId pool, RegionNumber region);
   // The length of a segment, the pool's last one being shorter.
