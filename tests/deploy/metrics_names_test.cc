@@ -43,6 +43,7 @@ Exported WhatIsExported() {
                                         .now = [] { return TimePoint(); },
                                         .events_dropped = [] { return uint64_t{0}; },
                                         .config_reload_failures = [] { return uint64_t{0}; },
+                                        .staging_buffers_used = [] { return uint64_t{0}; },
                                         .version = "0"});
   // Prometheus makes up the first and adds these labels to all.
   Exported exported = {{"up", {"instance", "job"}}};
