@@ -24,6 +24,8 @@ const char* Explain(Suitability suitability) {
       return "holds values that are not finite";
     case Suitability::kNoGain:
       return "would hardly be smaller";
+    case Suitability::kTooLarge:
+      return "larger than the codecs take";
   }
   return "unknown";
 }
@@ -31,6 +33,7 @@ const char* Explain(Suitability suitability) {
 Suitability Suits(const Block& block, Encoding encoding, LowbitFormat format) {
   if (encoding == Encoding::kFull) return Suitability::kSuits;
   if (ElementBytes(block.element) == 0) return Suitability::kElements;
+  if (block.bytes > kCodecBytesMax) return Suitability::kTooLarge;
   if (encoding == Encoding::kCompressed && block.compressed_pages > 0) {
     const double bytes = static_cast<double>(block.compressed_pages) * kPage;
     return bytes * kCompressionRatioMin <= static_cast<double>(block.bytes.count())

@@ -17,6 +17,7 @@ enum class Suitability : uint8_t {
   kNotMeasured,  // its bytes were not seen yet
   kNotFinite,    // a value that low-bit can't hold
   kNoGain,       // it would hardly be smaller
+  kTooLarge,     // for the codecs
 };
 
 // For operators: "eligible", or why not, in a few words.
@@ -26,6 +27,9 @@ const char* Explain(Suitability suitability);
 inline constexpr double kCompressionRatioMin = 1.05;
 // A low-bit copy may have this share of the full bytes.
 inline constexpr double kLowbitShareMax = 0.9;
+
+// Larger blocks are held full only: a directory of theirs would outgrow the codecs' buffers.
+inline constexpr Bytes kCodecBytesMax = GiB(8);
 
 Suitability Suits(const Block& block, Encoding encoding, LowbitFormat format);
 

@@ -185,6 +185,13 @@ absl::Status ResidencyTable::RestoreExtent(BlockId id, PoolId pool_id, Extent ex
     return absl::InvalidArgumentError(absl::StrCat("block ", id.value(), " does not fill extent [",
                                                    extent.offset, ", +", extent.length, ")"));
   }
+  const bool known_form = encoding == Encoding::kFull ||
+                          (encoding == Encoding::kCompressed && ElementBytes(block.element) > 0);
+  if (!known_form) {
+    return absl::InvalidArgumentError(absl::StrCat("block ", id.value(), " of elements ",
+                                                   Name(block.element), " has no ", Name(encoding),
+                                                   " extent that it could be read from"));
+  }
   if (CopyIn(id, pool_id, encoding).valid()) {
     return absl::AlreadyExistsError(absl::StrCat("block ", id.value(), " has a copy there"));
   }

@@ -80,7 +80,12 @@ absl::StatusOr<TransferSpec> ResidencyTable::Begin(const Transition& transition)
   if (absl::Status status = CheckBegin(transition); !status.ok()) return status;
   Block& block = blocks_[transition.block.value()];
   Pool& to = pool(transition.to);
-  const Bytes bytes = BytesIn(block.id, to.id(), transition.encoding);
+  const SlotId source = SourceOf(transition);
+  // What is not turned into another encoding is just as large as where it comes from: one made by
+  // another version of the codec may differ from what the next one would take.
+  const bool as_is = source.valid() && copies_[source].encoding == transition.encoding;
+  const Bytes bytes =
+      as_is ? BytesOf(copies_[source]) : BytesIn(block.id, to.id(), transition.encoding);
   auto room = to.Reserve(block.domain, bytes, transition.purpose);
   if (!room.ok()) return room.status();
   const Watch watch(*this, block.id);
@@ -90,7 +95,7 @@ absl::StatusOr<TransferSpec> ResidencyTable::Begin(const Transition& transition)
       .ticket = Ticket(next_ticket_++),
       .block = block.id,
       .add = NewCopy(block, to.id(), extent, transition.encoding, CopyStatus::kArriving),
-      .source = SourceOf(transition),
+      .source = source,
       .recipe = transition.supply.value_or(block.recipe),
       .from = SettledState(block.id),
       .to = residency::StateOf(to.tier(), transition.encoding),
@@ -111,10 +116,10 @@ absl::StatusOr<TransferSpec> ResidencyTable::Begin(const Transition& transition)
       .element = block.element,
       .lowbit = to.options().lowbit,
       .measure = !block.facts.measured && ElementBytes(block.element) > 0};
-  if (live.source.valid()) {
-    const Copy& source = copies_[live.source];
-    spec.source = CopySource{pool(source.pool).PlaceOf(source.extent()), source.checksum,
-                             source.encoding, BytesOf(source)};
+  if (source.valid()) {
+    const Copy& copy = copies_[source];
+    spec.source = CopySource{pool(copy.pool).PlaceOf(copy.extent()), copy.checksum, copy.encoding,
+                             BytesOf(copy)};
   }
   if (block.checksum_known) spec.expected_checksum = block.checksum;
   if (transition.supply_checksum) spec.expected_checksum = transition.supply_checksum;

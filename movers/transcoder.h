@@ -13,6 +13,7 @@
 #include "core/bytes.h"
 #include "core/clock.h"
 #include "core/element.h"
+#include "core/encodings.h"
 #include "core/tier.h"
 #include "movers/checksum.h"
 #include "movers/compressed_codec.h"
@@ -38,7 +39,7 @@ class Transcoder {
   // Beyond a piece, the most that a piece in any encoding takes: a directory at its end, padding.
   static constexpr uint64_t kSlackBytes = 64 << 10;
   // A directory of a larger block would not fit the slack.
-  static constexpr uint64_t kFullBytesMax = uint64_t{8} << 30;
+  static constexpr uint64_t kFullBytesMax = kCodecBytesMax.count();
 
   // `directory` is that of a compressed source. REQUIRES: `full` at most kFullBytesMax.
   Transcoder(const Options& options, std::optional<PieceDirectory> directory);

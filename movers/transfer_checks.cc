@@ -137,7 +137,9 @@ TransferFault TransferChecks::PlanTranscoding(Transfer& transfer,
 TransferFault TransferChecks::CheckTarget(Transfer& transfer) const {
   const CopyPlace& place = transfer.spec.target;
   transfer.target_pool = pools->Find(place.pool);
-  absl::Status status = CheckPlace("target", transfer.target_pool, place, transfer.spec.bytes);
+  // What is copied as it is fills as much there as where it comes from.
+  const Bytes bytes = transfer.transcoded() ? transfer.spec.bytes : transfer.source_bytes();
+  absl::Status status = CheckPlace("target", transfer.target_pool, place, bytes);
   // A device labels its own segments with the first upload.
   if (status.ok() && transfer.target_pool->tier == Tier::kDram) {
     status = transfer.target_pool->memory->EnsureExtent(place.extent, place.regions);

@@ -215,7 +215,7 @@ void TransferEngine::DescribeBytes(const Transfer& transfer, TransferOutcome& ou
   outcome.checksum = transfer.checksum.value();
   if (transfer.source_encoding() == Encoding::kFull) outcome.full_checksum = outcome.checksum;
   if (transfer.meter != nullptr) outcome.facts = transfer.meter->Result();
-  outcome.bytes = transfer.spec.bytes;
+  outcome.bytes = transfer.source_bytes();
 }
 
 TransferOutcome TransferEngine::OutcomeOf(const Transfer& transfer) const {

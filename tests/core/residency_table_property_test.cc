@@ -225,7 +225,8 @@ class TableWork {
     if (!tickets_.empty() && rng_() % 4 != 0) ticket = tickets_[rng_() % tickets_.size()];
     if (model_.live.count(ticket) > 0) return;
     if (rng_() % 2 == 0) {
-      ASSERT_FALSE(table_.Complete({.ticket = ticket, .status = {}, .checksum = 9}, Now()).has_value());
+      ASSERT_FALSE(
+          table_.Complete({.ticket = ticket, .status = {}, .checksum = 9}, Now()).has_value());
     } else {
       ASSERT_FALSE(table_.Fail(ticket).has_value());
     }

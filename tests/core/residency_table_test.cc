@@ -56,7 +56,8 @@ class ResidencyTableTest : public testing::Test {
   SlotId Bring(BlockId block, PoolId to) {
     const auto spec = Begin(block, to);
     EXPECT_TRUE(spec.ok()) << spec.status();
-    const auto done = table_.Complete({.ticket = spec->ticket, .status = {}, .checksum = 77}, TimePoint());
+    const auto done =
+        table_.Complete({.ticket = spec->ticket, .status = {}, .checksum = 77}, TimePoint());
     if (done->needs_commit) {
       EXPECT_TRUE(table_.Committed(done->slot, table_.copy(done->slot).generation, TimePoint())
                       .has_value());
@@ -144,13 +145,15 @@ TEST_F(ResidencyTableTest, ABlockIsInS5WhileAnAddWillChangeItsState) {
   ASSERT_TRUE(spec.ok());
   EXPECT_EQ(table_.State(block), ResidencyState::kS5InFlight);
   EXPECT_EQ(table_.FlightOf(block)->to, ResidencyState::kS0FullHbm);
-  const auto done = table_.Complete({.ticket = spec->ticket, .status = {}, .checksum = 1}, TimePoint());
+  const auto done =
+      table_.Complete({.ticket = spec->ticket, .status = {}, .checksum = 1}, TimePoint());
   EXPECT_EQ(table_.State(block), ResidencyState::kS0FullHbm);
   EXPECT_TRUE(done->change.promotion());
   // Colder than what it has: a stage, no change of state.
   const auto stage = Begin(block, kDram);
   EXPECT_EQ(table_.State(block), ResidencyState::kS0FullHbm);
-  EXPECT_TRUE(table_.Complete({.ticket = stage->ticket, .status = {}, .checksum = 1}, TimePoint())->stage);
+  EXPECT_TRUE(
+      table_.Complete({.ticket = stage->ticket, .status = {}, .checksum = 1}, TimePoint())->stage);
 }
 
 TEST_F(ResidencyTableTest, AFailedTransitionLeavesNothingBehind) {
@@ -160,7 +163,8 @@ TEST_F(ResidencyTableTest, AFailedTransitionLeavesNothingBehind) {
   EXPECT_EQ(table_.Fail(spec->ticket)->block, block);
   EXPECT_EQ(table_.pool(kHbm).reserved(), Bytes());
   EXPECT_EQ(table_.State(block), ResidencyState::kS6Recomputable);
-  EXPECT_FALSE(table_.Complete({.ticket = spec->ticket, .status = {}, .checksum = 1}, TimePoint()).has_value());
+  EXPECT_FALSE(table_.Complete({.ticket = spec->ticket, .status = {}, .checksum = 1}, TimePoint())
+                   .has_value());
   EXPECT_EQ(table_.stale_tickets(), 1u);
 }
 
@@ -252,8 +256,8 @@ TEST_F(ResidencyTableTest, WhatIsDroppedAfterAnAddIsNeverAnothersCopy) {
   ASSERT_TRUE(table_.Retire(hot).ok());
   ASSERT_TRUE(table_.Reclaim(hot, GenerationOf(hot)).has_value());
   ASSERT_EQ(Bring(b, kHbm), hot);
-  EXPECT_TRUE(
-      table_.Complete({.ticket = move->ticket, .status = {}, .checksum = 1}, TimePoint())->retired.empty());
+  EXPECT_TRUE(table_.Complete({.ticket = move->ticket, .status = {}, .checksum = 1}, TimePoint())
+                  ->retired.empty());
   EXPECT_EQ(table_.copy(hot).status, CopyStatus::kLive);
 }
 
@@ -261,7 +265,8 @@ TEST_F(ResidencyTableTest, TotalsStayRightWhenACompletionDropsTheHottestCopy) {
   const BlockId block = Add("a", kSeeded);
   const SlotId hot = Bring(block, kHbm);
   const auto move = Begin(block, kDram, {hot});
-  const auto done = table_.Complete({.ticket = move->ticket, .status = {}, .checksum = 77}, TimePoint());
+  const auto done =
+      table_.Complete({.ticket = move->ticket, .status = {}, .checksum = 77}, TimePoint());
   EXPECT_THAT(done->retired, testing::ElementsAre(hot));
   EXPECT_TRUE(done->change.demotion());
   const auto& totals = table_.state_totals();
@@ -296,7 +301,8 @@ TEST_F(ResidencyTableTest, AnExtentCountsOnlyOnceTheCatalogueHasIt) {
   const BlockId block = Add("a");
   const SlotId dram = Bring(block, kDram);
   const auto spec = Begin(block, kDisk, {dram});
-  const auto done = table_.Complete({.ticket = spec->ticket, .status = {}, .checksum = 77}, TimePoint());
+  const auto done =
+      table_.Complete({.ticket = spec->ticket, .status = {}, .checksum = 77}, TimePoint());
   EXPECT_TRUE(done->needs_commit);
   EXPECT_TRUE(done->retired.empty()) << "a crash now would lose the block";
   EXPECT_FALSE(table_.Retire(dram).ok());
@@ -308,7 +314,8 @@ TEST_F(ResidencyTableTest, AnExtentCountsOnlyOnceTheCatalogueHasIt) {
 TEST_F(ResidencyTableTest, ABlockPutStraightToDiskIsNotLostWhileItsRowIsWritten) {
   const BlockId block = Add("a");
   const auto spec = Begin(block, kDisk);
-  const auto done = table_.Complete({.ticket = spec->ticket, .status = {}, .checksum = 77}, TimePoint());
+  const auto done =
+      table_.Complete({.ticket = spec->ticket, .status = {}, .checksum = 77}, TimePoint());
   EXPECT_FALSE(table_.IsLost(block));
   EXPECT_EQ(table_.State(block), ResidencyState::kS5InFlight);
   table_.Abandon(done->slot);
